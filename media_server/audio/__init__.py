@@ -1,0 +1,1 @@
+"""Sound without a network: Opus, resampling, levels, loudness."""

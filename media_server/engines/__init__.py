@@ -1,0 +1,1 @@
+"""Recognizers, translators and voices, each in a supervised child process."""

@@ -1,0 +1,55 @@
+"""Every metric in one place, in one registry per process. No label ever holds a person's data.
+
+Latencies are histograms in milliseconds, as dashboards of the older servers expect.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_MS = (5, 10, 25, 50, 100, 200, 300, 400, 550, 700, 900, 1150, 1500, 2000, 3000, 5000, 10_000)
+
+
+class Metrics:
+    """One instance is made at start-up and handed to those who count."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+
+        def histogram(name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
+            return Histogram(name, text, labels, buckets=_MS, registry=registry)
+
+        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(name, text, labels, registry=registry)
+
+        self.ws_connections = counter("lai_ws_connections", "WebSocket connections accepted", ("path",))
+        self.sessions_active = gauge("lai_sessions_active", "Calls in progress")
+        self.calls = counter("lai_calls", "Calls ended", ("outcome",))
+        self.offers_refused = counter("lai_offers_refused", "Offers answered with an error", ("code",))
+        self.asr_partial = histogram("lai_asr_partial_latency_ms", "Partial: from asking to showing")
+        self.asr_final = histogram("lai_asr_final_latency_ms", "End of speech to final text")
+        self.asr_queue_wait = histogram("lai_asr_queue_wait_ms", "Wait before a recognizer takes a window", ("work",))
+        self.mt = histogram("lai_mt_latency_ms", "Translation of one text", ("engine",))
+        self.tts = histogram("lai_tts_latency_ms", "Text to first piece of speech", ("engine",))
+        self.e2e = histogram("lai_e2e_latency_ms", "End of speech to first interpreted audio sent")
+        self.tts_failures = counter("lai_tts_failures", "Texts that no voice could speak", ("engine",))
+        self.engine_state = gauge("lai_engine_up", "1 when the engine answers", ("stage", "engine"))
+        self.engine_restarts = counter("lai_engine_restarts", "Engine children started again", ("stage", "engine"))
+        self.engine_requests = counter("lai_engine_requests", "Requests ended", ("stage", "engine", "outcome"))
+        self.engine_cpu = gauge("lai_engine_cpu_seconds", "CPU time of the engine's child", ("stage", "engine"))
+        self.queue_depth = gauge("lai_queue_depth", "Entries waiting", ("queue",))
+        self.drops = counter("lai_drops", "Entries dropped by a bound", ("queue",))
+        self.utterances = counter("lai_utterances", "Utterances ended", ("outcome",))
+        self.speech_lag = histogram("lai_speech_lag_ms", "Interpretation waiting to be heard when it is queued")
+        self.loop_lag = histogram("lai_loop_lag_ms", "How late the event loop runs")
+        self.rtp_dropped = counter("lai_rtp_dropped", "Datagrams and packets refused", ("reason",))
+        self.audio_frames = counter("lai_audio_frames", "Received audio frames of 20 ms", ("how",))
+
+    def exposition(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self.registry)

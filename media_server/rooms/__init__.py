@@ -1,0 +1,1 @@
+"""Who hears whom: rooms, their language channels, and the hub that owns them."""

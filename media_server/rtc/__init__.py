@@ -1,0 +1,1 @@
+"""WebRTC: the only package that imports aiortc and aioice."""
