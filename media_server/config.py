@@ -1,0 +1,204 @@
+"""One table of settings: environment first, then `.env`, then the default.
+
+A setting is a field of ``Settings``; its name in the environment is the field's name in capitals. README and
+`example.env` list every one, and a test holds them to it. Secrets are masked in ``repr``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from media_server.errors import ConfigError
+
+AUTO = "auto"
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def setting(default: Any, text: str, *, secret: bool = False, choices: tuple[str, ...] = ()) -> Any:
+    """A field with its explanation; ``choices`` are checked when the settings are read."""
+    return field(default=default, metadata={"text": text, "secret": secret, "choices": choices})
+
+
+def default_models_dir() -> str:
+    """Where this system keeps data of applications."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Application Support")
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return str(Path(base) / "meeting-voice-language" / "models")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of the server. Lists are comma-separated in the environment."""
+
+    host: str = setting("0.0.0.0", "Address to listen on for HTTP")
+    port: int = setting(5000, "Port to listen on for HTTP")
+    log_level: str = setting(
+        "INFO", "How much the log says", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    )
+    log_format: str = setting("text", "`text` for people, `json` for collectors", choices=("text", "json"))
+    enable_metrics: bool = setting(True, "Serve Prometheus metrics on `/metrics`")
+    tls: bool = setting(False, "Serve HTTPS; a self-signed certificate is made unless the next two are set")
+    tls_certfile: str = setting("", "Certificate chain, PEM")
+    tls_keyfile: str = setting("", "Private key of the certificate, PEM")
+    drain_secs: float = setting(10.0, "After SIGTERM running calls may go on this long")
+
+    api_keys: tuple[str, ...] = setting((), "Keys that may use the server; none: open to all", secret=True)
+    allowed_origins: tuple[str, ...] = setting((), "Web origins whose pages may call; none: all")
+    consent_required: bool = setting(False, "No sound is taken from anybody before they agree")
+    store_transcripts: bool = setting(False, "Refused at start-up: there is no encrypted store yet")
+    transcripts_path: str = setting("/data/transcripts", "Where transcripts would be kept")
+
+    max_sessions: int = setting(16, "Calls at a time; more are refused with 503 and `Retry-After`")
+    resume_secs: float = setting(30.0, "A call whose network is lost is kept this long for its page to come back")
+    max_queue_wait_ms: int = setting(1500, "New calls are refused while finals wait longer than this")
+    max_loop_lag_ms: int = setting(200, "New calls are refused while the event loop runs later than this")
+
+    ice_servers: tuple[str, ...] = setting((), "STUN and TURN addresses given to pages and used by the server")
+    turn_secret: str = setting("", "Shared secret of the TURN server (coturn `static-auth-secret`)", secret=True)
+    turn_ttl_secs: int = setting(3600, "Lifetime of TURN credentials, at most 3600")
+    rtc_port_min: int = setting(0, "First UDP port for media; 0: any")
+    rtc_port_max: int = setting(0, "Last UDP port for media; 0: any")
+    rtc_public_ip: str = setting("", "Address that clients reach this server at, when it is behind NAT")
+    rtc_bind: str = setting("", "Only use this local address for media")
+    rtc_deny_cidrs: tuple[str, ...] = setting((), "Networks that clients may not name as theirs")
+
+    default_src_lang: str = setting(AUTO, "Language spoken when the client names none; `auto` detects it")
+    default_tgt_lang: str = setting("en", "Language heard when the client names none")
+
+    models_dir: str = setting("", "Folder of the models; empty: the system's place for application data")
+    asr_provider: str = setting("local", "Who recognizes", choices=("local",))
+    asr_model_size: str = setting(AUTO, "Whisper size (`tiny`, `base`, ...) or a folder")
+    asr_compute_type: str = setting(AUTO, "Number format of the recognizer; `auto` is int8 on a CPU")
+    asr_device: str = setting(AUTO, "`cpu`, `cuda` or `auto`", choices=("auto", "cpu", "cuda"))
+    asr_workers: int = setting(0, "Recognizer processes; 0: one for two cores")
+    asr_partial_ms: int = setting(500, "An open utterance is recognized again this often")
+    asr_ahead_ms: int = setting(200, "Silence after which the ending is worked out ahead of time")
+    asr_hangover_min_ms: int = setting(300, "Silence that ends an utterance that sounds and reads finished")
+    asr_hangover_max_ms: int = setting(1000, "Silence that ends any utterance")
+    asr_hear_denoised: bool = setting(False, "Give the recognizer the denoised sound instead of the raw one")
+    mt_provider: str = setting("local", "Who translates", choices=("local",))
+    apertium_modes: str = setting("/usr/share/apertium/modes", "Folder of Apertium's modes")
+    tts_provider: str = setting("local", "Who speaks", choices=("local",))
+    tts_engine: str = setting(AUTO, "`piper`, `espeak-ng`, or the best there is", choices=(AUTO, "piper", "espeak-ng"))
+    enable_rnnoise: bool = setting(True, "Denoise with RNNoise; else with a noise gate")
+    noise_gate_threshold: float = setting(0.015, "The gate closes under this RMS, as a share of full scale")
+    noise_gate_attenuation: float = setting(0.2, "What the closed gate multiplies by")
+    speech_queue_secs: float = setting(12.0, "Interpretation that may wait to be heard before some is skipped")
+
+    def __repr__(self) -> str:
+        shown = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            shown.append(f"{item.name}={'***' if item.metadata['secret'] and value else repr(value)}")
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def models_path(self) -> Path:
+        return Path(self.models_dir or default_models_dir()).expanduser()
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """``KEY=value`` lines; ``#`` comments, quotes around a value and a leading ``export`` are understood."""
+    values: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return values
+    for line in lines:
+        line = line.strip().removeprefix("export ")
+        key, separator, value = line.partition("=")
+        if not separator or line.startswith("#"):
+            continue
+        value = value.strip()
+        if value[:1] in {'"', "'"} and value.endswith(value[0]) and len(value) > 1:
+            value = value[1:-1]
+        else:
+            value = value.split(" #", 1)[0].strip()
+        values[key.strip()] = value
+    return values
+
+
+def _convert(name: str, value: str, kind: str) -> Any:
+    try:
+        if kind == "bool":
+            lowered = value.strip().lower()
+            if lowered in _TRUE or lowered in _FALSE:
+                return lowered in _TRUE
+            raise ValueError
+        if kind == "int":
+            return int(value)
+        if kind == "float":
+            return float(value)
+    except ValueError:
+        words = {"bool": "0 or 1", "int": "a whole number", "float": "a number"}[kind]
+        raise ConfigError(f"{name}={value!r}: should be {words}") from None
+    if kind.startswith("tuple"):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value.strip()
+
+
+def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
+    """Reads and checks the settings; raises ConfigError with words that say which one and why."""
+    merged = {**(read_dotenv(dotenv) if dotenv else {}), **environ}
+    given: dict[str, Any] = {}
+    for item in fields(Settings):
+        name = item.name.upper()
+        if (raw := merged.get(name)) is None or (raw == "" and item.type != "bool"):
+            continue
+        value = _convert(name, raw, str(item.type))
+        choices = item.metadata["choices"]
+        if choices and value not in choices:
+            folded = {str(choice).lower(): choice for choice in choices}
+            if str(value).lower() not in folded:
+                raise ConfigError(f"{name}={raw!r}: should be one of {', '.join(choices)}")
+            value = folded[str(value).lower()]
+        given[item.name] = value
+    settings = Settings(**given)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if settings.store_transcripts:
+        raise ConfigError(
+            "STORE_TRANSCRIPTS=1: this version has no encrypted store, so it keeps no transcripts. Unset it."
+        )
+    for name in ("port", "rtc_port_min", "rtc_port_max"):
+        if not 0 <= getattr(settings, name) <= 65535:
+            raise ConfigError(f"{name.upper()}={getattr(settings, name)}: should be a port, 0 to 65535")
+    if settings.rtc_port_min > settings.rtc_port_max:
+        raise ConfigError("RTC_PORT_MIN is above RTC_PORT_MAX")
+    if bool(settings.rtc_port_min) != bool(settings.rtc_port_max):
+        raise ConfigError("RTC_PORT_MIN and RTC_PORT_MAX go together")
+    for name in ("rtc_public_ip", "rtc_bind"):
+        if value := getattr(settings, name):
+            try:
+                ipaddress.ip_address(value)
+            except ValueError:
+                raise ConfigError(f"{name.upper()}={value!r}: should be an IP address") from None
+    for cidr in settings.rtc_deny_cidrs:
+        try:
+            ipaddress.ip_network(cidr, strict=False)
+        except ValueError:
+            raise ConfigError(f"RTC_DENY_CIDRS: {cidr!r} is no network") from None
+    if bool(settings.tls_certfile) != bool(settings.tls_keyfile):
+        raise ConfigError("TLS_CERTFILE and TLS_KEYFILE go together")
+    if not 0 < settings.turn_ttl_secs <= 3600:
+        raise ConfigError("TURN_TTL_SECS should be 1 to 3600")
+    if not 100 <= settings.asr_hangover_min_ms <= settings.asr_hangover_max_ms <= 5000:
+        raise ConfigError("ASR_HANGOVER_MIN_MS and ASR_HANGOVER_MAX_MS should be 100 to 5000, in that order")
+    if not 100 <= settings.asr_partial_ms <= 10_000:
+        raise ConfigError("ASR_PARTIAL_MS should be 100 to 10000")
+    if settings.max_sessions < 1:
+        raise ConfigError("MAX_SESSIONS should be 1 or more")
