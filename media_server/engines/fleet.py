@@ -1,0 +1,207 @@
+"""All engines of this process: starts the plan's hosts, spreads requests, falls back, and says who does what.
+
+A fallback is never silent: the answer names the engine, and ``on_status`` is told when an engine goes or returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from media_server.clock import Clock, monotonic
+from media_server.engines.base import (
+    Capabilities,
+    EngineSpec,
+    Recognition,
+    RecognizeRequest,
+    SpeakRequest,
+    Speech,
+    TranslateRequest,
+    Turn,
+    TurnRequest,
+)
+from media_server.engines.host import EngineHost
+from media_server.engines.registry import Missing, Plan, Route, Routes
+from media_server.errors import EngineError, EngineUnavailable
+from media_server.events import Status
+from media_server.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+TRANSLATE_DEADLINE_S = 3.0
+SPEAK_DEADLINE_S = 10.0
+TURN_DEADLINE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A translated text and by whom it was made, for people."""
+
+    text: str
+    by: str
+
+
+class Fleet:
+    """The engines' one face. ``start`` returns at once; engines load in the background."""
+
+    def __init__(self, plan: Plan, metrics: Metrics, clock: Clock = monotonic) -> None:
+        self.plan = plan
+        self._metrics = metrics
+        self._clock = clock
+        self._listeners: list[Callable[[Status], None]] = []
+        self._states: dict[EngineHost, str] = {}
+        self._routes: Routes | None = None
+        self.recognizers = self._hosts(plan.recognize)
+        self.turns = self._hosts(plan.turn)
+        self.translators = self._hosts(plan.translate)
+        self.voices = self._hosts(plan.speak)
+
+    def _hosts(self, specs: tuple[EngineSpec, ...]) -> list[EngineHost]:
+        return [EngineHost(spec, metrics=self._metrics, on_state=self._changed) for spec in specs]
+
+    @property
+    def hosts(self) -> list[EngineHost]:
+        return [*self.recognizers, *self.turns, *self.translators, *self.voices]
+
+    async def start(self) -> None:
+        for host in self.hosts:
+            await host.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(host.stop() for host in self.hosts))
+
+    def listen(self, callback: Callable[[Status], None]) -> None:
+        """``callback`` is told of every engine that comes, goes or fails."""
+        self._listeners.append(callback)
+
+    def _changed(self, host: EngineHost) -> None:
+        self._routes = None
+        before, self._states[host] = self._states.get(host, "loading"), host.state
+        if before == host.state or host.state == "stopped":
+            return
+        status = _status(host)
+        logger.info("engine %s %s is %s", host.spec.kind, host.spec.name, host.state)
+        for listener in self._listeners:
+            listener(status)
+
+    # -- what works ---------------------------------------------------------------------------------------------
+
+    @property
+    def routes(self) -> Routes:
+        """Routes over the engines that work or are loading."""
+        if self._routes is None:
+            self._routes = Routes(
+                {host.spec.name: _known(host).pairs for host in self.translators if host.state != "failed"},
+                {host.spec.name: _known(host).pairs for host in self.recognizers[:1] if host.state != "failed"},
+            )
+        return self._routes
+
+    def heard_languages(self) -> tuple[str, ...]:
+        """What the recognizer understands; empty while none is loaded."""
+        for host in self.recognizers:
+            if (capabilities := host.capabilities) is not None:
+                return capabilities.languages
+        return ()
+
+    def voice_of(self, language: str) -> EngineHost | None:
+        """The first voice, best first, that speaks ``language`` and is not broken; None: captions only."""
+        for host in self.voices:
+            if host.state in {"ready", "loading", "restarting"} and language in _known(host).languages:
+                return host
+        return None
+
+    @property
+    def can_hear(self) -> bool:
+        return any(host.state == "ready" for host in self.recognizers)
+
+    def missing(self) -> tuple[Missing, ...]:
+        return self.plan.missing
+
+    # -- requests -----------------------------------------------------------------------------------------------
+
+    async def recognize(self, request: RecognizeRequest, *, owner: str, deadline_s: float) -> Recognition:
+        """Raises an EngineError; ``Superseded`` when a newer window of ``owner`` came first."""
+        host = self._least_busy(self.recognizers, owner)
+        return await host.recognize(
+            request, deadline_s=deadline_s, priority="final" if request.final else "partial", owner=owner
+        )
+
+    async def turn(self, request: TurnRequest, *, owner: str) -> Turn:
+        host = self._least_busy(self.turns, owner)
+        return await host.turn(request, deadline_s=TURN_DEADLINE_S, owner=owner)
+
+    @staticmethod
+    def _least_busy(hosts: list[EngineHost], owner: str) -> EngineHost:
+        usable = [host for host in hosts if host.state != "failed"]
+        if not usable:
+            raise EngineUnavailable(hosts[0].reason if hosts else "no engine of this kind is installed")
+        ready = [host for host in usable if host.state == "ready"] or usable
+        return min(ready, key=lambda host: (host.waiting, hash((owner, id(host)))))
+
+    async def translate(self, text: str, route: Route) -> Translated:
+        """Takes ``text`` through the route's text steps (a step from speech was the recognizer's)."""
+        for step in route.steps:
+            if step.from_speech:
+                continue
+            host = next((host for host in self.translators if host.spec.name == step.engine), None)
+            if host is None:
+                raise EngineUnavailable(f"{step.engine} is not running")
+            started = self._clock()
+            request = TranslateRequest((text,), step.source, step.target)
+            text = (await host.translate(request, deadline_s=TRANSLATE_DEADLINE_S)).texts[0]
+            self._metrics.mt.labels(step.engine).observe((self._clock() - started) * 1000)
+        return Translated(text, route.by)
+
+    async def speak(self, request: SpeakRequest) -> AsyncIterator[Speech]:
+        """Pieces of speech, from the next voice when one fails before its first piece. Raises EngineError."""
+        error: EngineError = EngineUnavailable("no voice speaks this language")
+        for host in self.voices:
+            if host.state not in {"ready", "restarting", "loading"} or request.language not in _known(host).languages:
+                continue
+            if host.state != "ready" and any(
+                other.state == "ready" and request.language in _known(other).languages for other in self.voices
+            ):
+                continue
+            begun = False
+            started = self._clock()
+            try:
+                async for piece in host.speak(request, deadline_s=SPEAK_DEADLINE_S):
+                    if not begun:
+                        begun = True
+                        self._metrics.tts.labels(host.spec.name).observe((self._clock() - started) * 1000)
+                    yield piece
+                return
+            except EngineError as failure:
+                self._metrics.tts_failures.labels(host.spec.name).inc()
+                error = failure
+                if begun:
+                    break
+        raise error
+
+    def statuses(self) -> list[Status]:
+        """The state of every engine, for somebody who has just come."""
+        return [_status(host) for host in self.hosts]
+
+
+def _known(host: EngineHost) -> Capabilities:
+    """Capabilities as loaded, or as far as the plan knows them before that."""
+    if host.capabilities is not None:
+        return host.capabilities
+    spec = host.spec
+    return Capabilities(spec.kind, spec.name, languages=spec.languages, pairs=spec.pairs)
+
+
+def _status(host: EngineHost) -> Status:
+    name = host.spec.name
+    model = f" ({host.capabilities.model})" if host.capabilities and host.capabilities.model else ""
+    match host.state:
+        case "ready":
+            return Status(host.spec.kind, name, "info", f"{name}{model} is ready.")
+        case "loading":
+            return Status(host.spec.kind, name, "info", f"{name} is loading.")
+        case "restarting":
+            return Status(host.spec.kind, name, "warning", f"{name} stopped and is starting again.")
+        case _:
+            return Status(host.spec.kind, name, "error", host.reason or f"{name} does not work.")

@@ -1,0 +1,289 @@
+"""Which engine runs, and which way a language takes: pure functions of settings and of what is installed.
+
+``look_around`` is the only function here that touches the system; ``choose`` and ``Routes`` take plain values, so
+that every choice and its reason can be tested without an engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from media_server.config import AUTO, Settings
+from media_server.engines.base import EngineKind, EngineSpec, Pair
+from media_server.models.store import ModelStore
+
+ASR_PREFERENCE = ("large-v3-turbo", "medium", "small", "base", "tiny")
+"""For ``auto`` on a GPU, best first; on a CPU the first of these that keeps up live is ``base``."""
+CPU_PREFERENCE = ("base", "tiny", "base.en", "tiny.en")
+TURN_MODEL = "smart-turn-v3.2"
+_MODULES = ("faster_whisper", "ctranslate2", "piper", "espeakng_loader", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there: importable modules, folders of models, programs, cores and GPUs."""
+
+    modules: frozenset[str] = frozenset()
+    whisper: Mapping[str, str] = field(default_factory=dict)
+    """Size -> folder with CTranslate2 weights."""
+    turn: str = ""
+    piper: Mapping[str, str] = field(default_factory=dict)
+    """Voice name -> language (ISO 639-1)."""
+    apertium: tuple[Pair, ...] = ()
+    cuda: bool = False
+    cores: int = 2
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that would work, or work better, if it were fetched or installed."""
+
+    stage: EngineKind
+    message: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to start, by stage, best engine first, and what is missing."""
+
+    recognize: tuple[EngineSpec, ...] = ()
+    turn: tuple[EngineSpec, ...] = ()
+    translate: tuple[EngineSpec, ...] = ()
+    speak: tuple[EngineSpec, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def specs(self) -> tuple[EngineSpec, ...]:
+        return self.recognize + self.turn + self.translate + self.speak
+
+
+def look_around(settings: Settings, store: ModelStore) -> Found:
+    """Looks at the disk and the installed packages; imports nothing heavy and asks the network nothing."""
+    from media_server.engines.apertium import installed_pairs
+
+    whisper = {}
+    for size in (*ASR_PREFERENCE, *CPU_PREFERENCE, settings.asr_model_size):
+        folder = store.path(f"whisper-{size}") if size != AUTO and "/" not in size else None
+        if folder is not None:
+            whisper[size] = str(folder)
+    explicit = Path(settings.asr_model_size).expanduser()
+    if (explicit / "model.bin").is_file():
+        whisper[settings.asr_model_size] = str(explicit)
+    turn = store.path(TURN_MODEL)
+    return Found(
+        modules=frozenset(name for name in _MODULES if find_spec(name) is not None),
+        whisper=whisper,
+        turn=str(turn) if turn else "",
+        piper={voice.name: voice.language for voice in store.voices()},
+        apertium=installed_pairs(settings.apertium_modes),
+        cuda=_has_cuda(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    )
+
+
+def _has_cuda() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
+
+
+def choose(settings: Settings, found: Found, fetch: str) -> Plan:
+    """The plan for these settings on this machine. ``fetch`` begins the command that fetches models."""
+    missing: list[Missing] = []
+    recognize = _choose_recognizer(settings, found, fetch, missing)
+    turn = _choose_turn(found, fetch, missing)
+    translate = _choose_translators(settings, found, missing)
+    speak = _choose_voices(settings, found, fetch, missing)
+    return Plan(recognize, turn, translate, speak, tuple(missing))
+
+
+def _choose_recognizer(
+    settings: Settings, found: Found, fetch: str, missing: list[Missing]
+) -> tuple[EngineSpec, ...]:
+    if not {"faster_whisper", "ctranslate2"} <= found.modules:
+        missing.append(Missing("recognize", "faster-whisper is not installed.", "make run"))
+        return ()
+    device = settings.asr_device
+    if device == AUTO:
+        device = "cuda" if found.cuda else "cpu"
+    wanted = settings.asr_model_size
+    if wanted != AUTO:
+        size = wanted if wanted in found.whisper else ""
+        reason = "ASR_MODEL_SIZE asks for it"
+        if not size:
+            missing.append(
+                Missing("recognize", f"Whisper {wanted} is not here.", f"{fetch} whisper-{wanted}")
+            )
+    else:
+        size = ""
+        reason = ""
+    if not size:
+        order = ASR_PREFERENCE if device == "cuda" else CPU_PREFERENCE
+        size = next((name for name in order if name in found.whisper), "")
+        reason = "the best model here for a GPU" if device == "cuda" else "the best model here that keeps up live"
+    if not size:
+        if wanted == AUTO:
+            missing.append(
+                Missing("recognize", "No Whisper model is here, so nothing is recognized.", f"{fetch} whisper-base")
+            )
+        return ()
+    compute = settings.asr_compute_type
+    if compute == AUTO:
+        compute = "float16" if device == "cuda" else "int8"
+    workers = settings.asr_workers or (1 if device == "cuda" else max(1, found.cores // 2))
+    spec = EngineSpec(
+        kind="recognize",
+        name="faster-whisper",
+        factory="media_server.engines.faster_whisper:FasterWhisperRecognizer",
+        settings={"model_dir": found.whisper[size], "device": device, "compute_type": compute, "threads": 1},
+        reason=reason,
+    )
+    return (spec,) * workers
+
+
+def _choose_turn(found: Found, fetch: str, missing: list[Missing]) -> tuple[EngineSpec, ...]:
+    if not found.turn or "onnxruntime" not in found.modules:
+        missing.append(
+            Missing("turn", "Smart Turn is not here: endings are told by silence and text.", f"{fetch} {TURN_MODEL}")
+        )
+        return ()
+    return (
+        EngineSpec(
+            kind="turn",
+            name="smart-turn",
+            factory="media_server.engines.smart_turn:SmartTurnDetector",
+            settings={"model_path": found.turn},
+            reason="hears whether a speaker sounds finished",
+        ),
+    )
+
+
+def _choose_translators(
+    settings: Settings, found: Found, missing: list[Missing]
+) -> tuple[EngineSpec, ...]:
+    if not found.apertium:
+        missing.append(
+            Missing(
+                "translate",
+                "Apertium is not installed: only speech into English is translated, by the recognizer.",
+                "sudo apt-get install apertium apertium-eng-spa apertium-fr-es apertium-es-pt",
+            )
+        )
+        return ()
+    return (
+        EngineSpec(
+            kind="translate",
+            name="apertium",
+            factory="media_server.engines.apertium:ApertiumTranslator",
+            settings={"modes_dir": settings.apertium_modes},
+            reason="installed, translates text in a millisecond",
+            pairs=found.apertium,
+        ),
+    )
+
+
+def _choose_voices(
+    settings: Settings, found: Found, fetch: str, missing: list[Missing]
+) -> tuple[EngineSpec, ...]:
+    specs = []
+    if "piper" in found.modules and found.piper and settings.tts_engine in {AUTO, "piper"}:
+        specs.append(
+            EngineSpec(
+                kind="speak",
+                name="piper",
+                factory="media_server.engines.piper:PiperVoice",
+                settings={"models_dir": str(settings.models_path)},
+                reason="the best voice of its languages",
+                languages=tuple(sorted(set(found.piper.values()))),
+            )
+        )
+    elif settings.tts_engine in {AUTO, "piper"}:
+        missing.append(
+            Missing("speak", "No Piper voice is here: espeak-ng speaks.", f"{fetch} piper-en_US-joe-medium")
+        )
+    if "espeakng_loader" in found.modules:
+        specs.append(
+            EngineSpec(
+                kind="speak",
+                name="espeak-ng",
+                factory="media_server.engines.espeak_ng:EspeakVoice",
+                reason="speaks every language that has no better voice here",
+            )
+        )
+    if not specs:
+        missing.append(Missing("speak", "No voice is installed: captions only.", "make run"))
+    return tuple(specs)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a route: text of ``source`` to text of ``target`` by an engine."""
+
+    source: str
+    target: str
+    engine: str
+    from_speech: bool = False
+    """The recognizer makes this step from the sound itself; it can only be the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A way from one language to another, at most two steps. No steps: the languages are the same."""
+
+    steps: tuple[Step, ...]
+    quality: int
+
+    @property
+    def by(self) -> str:
+        """For people: "Apertium", "Whisper, then Apertium"."""
+        names = [_SHOWN.get(step.engine, step.engine) for step in self.steps]
+        if len(names) == 2 and names[0] == names[1]:
+            return f"{names[0]} in two steps"
+        return ", then ".join(names)
+
+
+_SHOWN = {"apertium": "Apertium", "faster-whisper": "Whisper"}
+
+
+class Routes:
+    """Every route of at most two steps over the pairs that engines offer, best first.
+
+    The quality of two steps is the product of theirs (as shares of 100), so a good direct pair beats a detour.
+    """
+
+    def __init__(self, texts: Mapping[str, Iterable[Pair]], speech: Mapping[str, Iterable[Pair]]) -> None:
+        """``texts`` are translators' pairs by engine, ``speech`` the pairs that recognizers translate themselves."""
+        by_source: dict[str, list[tuple[Step, int]]] = {}
+        for engine, pairs in texts.items():
+            for pair in pairs:
+                by_source.setdefault(pair.source, []).append((Step(pair.source, pair.target, engine), pair.quality))
+        first: dict[str, list[tuple[Step, int]]] = {source: list(steps) for source, steps in by_source.items()}
+        for engine, pairs in speech.items():
+            for pair in pairs:
+                step = Step(pair.source, pair.target, engine, from_speech=True)
+                first.setdefault(pair.source, []).append((step, pair.quality))
+        found: dict[tuple[str, str], list[Route]] = {}
+        for source, steps in first.items():
+            for step, quality in steps:
+                found.setdefault((source, step.target), []).append(Route((step,), quality))
+                for onward, second in by_source.get(step.target, ()):
+                    if onward.target != source:
+                        route = Route((step, onward), quality * second // 100)
+                        found.setdefault((source, onward.target), []).append(route)
+        self._routes = {
+            key: tuple(sorted(routes, key=lambda route: (-route.quality, len(route.steps))))
+            for key, routes in found.items()
+        }
+
+    def find(self, source: str, target: str) -> tuple[Route, ...]:
+        """Routes best first; one without steps when the languages are the same; none when there is no way."""
+        if source == target:
+            return (Route((), 100),)
+        return self._routes.get((source, target), ())
+
+    def pairs(self) -> dict[tuple[str, str], Route]:
+        """The best route of every pair that works."""
+        return {key: routes[0] for key, routes in self._routes.items()}
