@@ -80,7 +80,7 @@ class RecognizeRequest:
     """One window of speech.
 
     ``audio`` is int16 at 16 kHz, at most 30 s. ``language`` None asks for detection among ``candidates`` (empty:
-    all). ``detect`` asks for the language's probability although it is given. ``final`` windows are worth more
+    all). ``detect`` asks which language it sounds like although one is given. ``final`` windows are worth more
     padding and a second try at a higher temperature; partial ones are worth speed. ``prompt`` is names and terms,
     never earlier text.
     """
@@ -96,11 +96,14 @@ class RecognizeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """``english`` is the translation of the speech into English where it was asked for."""
+    """``language`` is the one that ``transcript`` was decoded in; ``english`` is there where it was asked for."""
 
     transcript: Hypothesis
     language: str
     language_probability: float
+    """Of ``detected``, among all languages that the model knows; 1.0 where nothing was detected."""
+    detected: str = ""
+    """The candidate it sounds most like; empty where neither ``detect`` nor an open language asked for it."""
     english: Hypothesis | None = None
     took_s: float = 0.0
     """Seconds of work in the engine, without the wait before it."""
