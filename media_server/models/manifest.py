@@ -83,7 +83,9 @@ class Manifest(Mapping[str, Model]):
         try:
             return self._models[name]
         except KeyError:
-            raise ModelError(f"There is no model {name!r}. Known models: {', '.join(self._models)}.") from None
+            raise ModelError(
+                f"There is no model {name!r}. Known models: {', '.join(self._models)}."
+            ) from None
 
 
 def _plain_name(name: str) -> str:

@@ -1,13 +1,14 @@
 """The folder of models: which are complete, which are missing, which voices there are.
 
-A model is its folder ``root/<name>/``. Models of the manifest count only when every file has the right size and its
-SHA-256 was seen: `fetch` leaves a marker with sizes and times of change, so that a start does not hash 200 MB again; a
-folder without a valid marker is hashed once. Folders that the manifest does not know belong to the user and are taken
-as they are, as long as nothing that their kind needs is missing.
+A model is its folder ``root/<name>/``. Models of the manifest count only when every file has the right size and
+its SHA-256 was seen: `fetch` leaves a marker with sizes and times of change, so that a start does not hash 200 MB
+again; a folder without a valid marker is hashed once. Folders that the manifest does not know belong to the user
+and are taken as they are, as long as nothing that their kind needs is missing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -49,7 +50,10 @@ def sha256_of(path: Path) -> str:
 
 
 class ModelStore:
-    """Reads the folder of models; writes nothing but markers. Calls may hash a file: keep them off an event loop."""
+    """Reads the folder of models; writes nothing but markers.
+
+    Calls may hash a file (145 MB take 0.3 s): keep them off an event loop.
+    """
 
     def __init__(self, root: Path, manifest: Manifest | None = None) -> None:
         self.root = root
@@ -107,7 +111,7 @@ class ModelStore:
         return found
 
     def verify(self, model: Model) -> list[str]:
-        """Hashes every file again. Returns what is wrong, a sentence a file; drops the marker if anything is."""
+        """Hashes every file again; returns what is wrong, a sentence a file. Keeps the marker true."""
         faults = []
         for file in model.files:
             path = self.root / model.name / file.name
@@ -138,8 +142,9 @@ class ModelStore:
         try:
             draft.write_text(json.dumps({"files": stamps, "sha256": _digests(model)}), encoding="utf-8")
             draft.replace(marker)
-        except OSError:
-            draft.unlink(missing_ok=True)  # a read-only folder: hashed again by the next process
+        except OSError:  # a read-only folder or a full disk: hashed again by the next process
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     def _stamps(self, model: Model) -> dict[str, list[int]] | None:
         """Size and time of change (ns) of each file, or None when one is not there with its right size."""
