@@ -1,8 +1,8 @@
 """Brings a model into the store from the first source that gives the right bytes.
 
 A file appears under its name only when it is complete and its SHA-256 is right. What came of a file before a
-run was stopped or a source broke off is kept in `.downloads` and gone on with. Two fetches of one model wait for
-each other.
+run was stopped or a source broke off is kept in `.downloads` and gone on with. Two fetches of one model wait
+for each other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Source: wheels of the package index that carry the same bytes.
 
 pip downloads the wheel, so that the user's index, proxy and certificates count, without its dependencies; the
-wheel is opened as a zip file and only the members that the manifest names are read. Nothing of it is installed or
-imported, and source packages, which would run code, are refused.
+wheel is opened as a zip file and only the members that the manifest names are read. Nothing of it is
+installed or imported, and source packages, which would run code, are refused.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Packages:
             shutil.rmtree(incoming, ignore_errors=True)
 
     def _download(self, requirement: str, target: Path, transfer: Transfer) -> None:
-        # A short time-out first, so that an index that is not there costs seconds; one that only answers slowly
-        # gets another try with a longer one.
+        # A short time-out first, so that an index that is not there costs seconds; one that only answers
+        # slowly gets another try with a longer one.
         failure = ""
         for timeout_s in (self._connect_timeout_s, SLOW_TIMEOUT_S):
             failure = self._pip(requirement, target, timeout_s, transfer)

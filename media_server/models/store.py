@@ -1,9 +1,9 @@
 """The folder of models: which are complete, which are missing, which voices there are.
 
-A model is its folder ``root/<name>/``. Models of the manifest count only when every file has the right size and
-its SHA-256 was seen: `fetch` leaves a marker with sizes and times of change, so that a start does not hash 200 MB
-again; a folder without a valid marker is hashed once. Folders that the manifest does not know belong to the user
-and are taken as they are, as long as nothing that their kind needs is missing.
+A model is its folder ``root/<name>/``. Models of the manifest count only when every file has the right size
+and its SHA-256 was seen: `fetch` leaves a marker with sizes and times of change, so that a start does not
+hash 200 MB again; a folder without a valid marker is hashed once. Folders that the manifest does not know
+belong to the user and are taken as they are, as long as nothing that their kind needs is missing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One file on its way into the store: appended to a `.part` file, hashed as it passes, renamed when right.
 
-A `.part` is a prefix of the file that its name gives by SHA-256, whoever wrote it, so any source may go on where
-another, or another run, stopped.
+A `.part` is a prefix of the file that its name gives by SHA-256, whoever wrote it, so any source may go on
+where another, or another run, stopped.
 """
 
 from __future__ import annotations
