@@ -1,0 +1,309 @@
+"""A language channel: what one speaker says, translated once and spoken once for all who want that language.
+
+Finals are translated in the order they were said, and spoken in that order by a second task, so that a caption never
+waits for a voice. The ending of an utterance is worked out ahead of time (``anticipated``): when the final comes with
+the same text, its translation and the first pieces of its voice are there.
+
+Queues: at most ``FINALS`` finals wait for translation and as many for a voice. When the voice falls behind, the
+oldest text waiting for it is left out and its caption says so; captions are never dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from media_server.clock import Clock
+from media_server.engines.base import VOICE_RATE, SpeakRequest, Speech
+from media_server.engines.fleet import Fleet
+from media_server.engines.registry import Route
+from media_server.errors import EngineError
+from media_server.events import Anticipated, Caption, Heard, Spoken
+from media_server.metrics import Metrics
+from media_server.pipeline.speak import SpeechLag
+from media_server.pipeline.translate import LiveCaption
+from media_server.tasks import TaskOwner
+
+FINALS = 64  # a minute or more of talk; a queue this long means that an engine is down
+OPEN_CAPTIONS = 8  # utterances of one speaker that are open at a time: one, and those being translated
+AHEAD_PIECES = 256
+
+SKIPPED = "Not spoken: the interpretation was too far behind."
+NOT_SPOKEN = "No voice could speak this."
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """Work on an ending that may come: its translation, and pieces of its voice."""
+
+    heard: Heard
+    pieces: asyncio.Queue[Speech | None]
+    task: asyncio.Task[None] | None = None
+    translation: asyncio.Future[tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A final translation on its way to the voice."""
+
+    caption: Caption
+    ended_at_s: float
+    ahead: _Ahead | None
+
+
+class Channel:
+    """One speaker in one target language. ``publish`` gets captions and speech; ``stop`` ends all work."""
+
+    def __init__(
+        self,
+        speaker: str,
+        target: str,
+        fleet: Fleet,
+        metrics: Metrics,
+        clock: Clock,
+        publish: Callable[[Caption | Spoken], None],
+        *,
+        speech_limit_s: float,
+        wants_voice: Callable[[], bool],
+    ) -> None:
+        self.speaker = speaker
+        self.target = target
+        self._fleet = fleet
+        self._metrics = metrics
+        self._clock = clock
+        self._publish = publish
+        self._wants_voice = wants_voice
+        self._lag = SpeechLag(speech_limit_s)
+        self._captions: OrderedDict[str, LiveCaption] = OrderedDict()
+        self._ahead: _Ahead | None = None
+        self._finals: asyncio.Queue[tuple[Heard, float, _Ahead | None]] = asyncio.Queue(FINALS)
+        self._texts: asyncio.Queue[_Text] = asyncio.Queue(FINALS)
+        self._partial: asyncio.Task[None] | None = None
+        self._tasks = TaskOwner(f"channel.{target}")
+        self._tasks.start(self._translate_finals(), "translate")
+        self._tasks.start(self._speak_texts(), "speak")
+
+    async def stop(self) -> None:
+        """Ends the tasks; what waits is forgotten. Idempotent."""
+        await self._tasks.stop()
+
+    def forget(self) -> None:
+        """Drops what is known of the speaker's words: consent was withdrawn."""
+        self._drop_ahead()
+        self._captions.clear()
+        for queue in (self._finals, self._texts):
+            while not queue.empty():
+                queue.get_nowait()
+
+    # -- what comes in ------------------------------------------------------------------------------------------
+
+    def heard(self, heard: Heard, ended_at_s: float) -> None:
+        """A partial or a final; ``ended_at_s`` is the clock's time at which the speech in it ended."""
+        if heard.final:
+            ahead = self._take_ahead(heard)
+            if self._finals.full():
+                self._finals.get_nowait()
+                self._metrics.drops.labels("finals").inc()
+            self._finals.put_nowait((heard, ended_at_s, ahead))
+            return
+        line = self._line(heard.utterance)
+        self._publish(line.heard(heard))
+        route = self._route(heard)
+        if route is None or not route.steps:
+            return
+        if route.steps[0].from_speech:
+            if heard.english and len(route.steps) == 1:
+                self._show(line, heard.english, heard.english_committed)
+            elif heard.english:
+                self._translate_partial(line, heard.english, route)
+        elif text := line.to_translate(heard):
+            self._translate_partial(line, text, route)
+
+    def anticipated(self, event: Anticipated) -> None:
+        """Works out an ending that may come; an earlier one is thrown away."""
+        if self._ahead is not None and self._ahead.heard.text == event.heard.text:
+            return
+        self._drop_ahead()
+        route = self._route(event.heard)
+        if route is None or not route.steps:
+            return
+        ahead = _Ahead(event.heard, asyncio.Queue(AHEAD_PIECES))
+        ahead.translation = asyncio.get_running_loop().create_future()
+        ahead.task = self._tasks.start(self._work_ahead(ahead, route), "ahead")
+        self._ahead = ahead
+
+    # -- partials -----------------------------------------------------------------------------------------------
+
+    def _line(self, utterance: str) -> LiveCaption:
+        line = self._captions.get(utterance)
+        if line is None:
+            line = self._captions[utterance] = LiveCaption(utterance, self.speaker, self.target)
+            while len(self._captions) > OPEN_CAPTIONS:
+                self._captions.popitem(last=False)
+        return line
+
+    def _show(self, line: LiveCaption, text: str, committed: int) -> None:
+        if (caption := line.translated(text, committed, self._clock())) is not None:
+            self._publish(caption)
+
+    def _translate_partial(self, line: LiveCaption, text: str, route: Route) -> None:
+        """The newest partial only: one that still waits for its answer is given up."""
+        if self._partial is not None and not self._partial.done():
+            self._partial.cancel()
+
+        async def work() -> None:
+            with suppress(EngineError):  # a partial's translation may be missing; the final's is what counts
+                self._show(line, (await self._fleet.translate(text, route)).text, 0)
+
+        self._partial = self._tasks.start(work(), "partial")
+
+    # -- ahead --------------------------------------------------------------------------------------------------
+
+    async def _work_ahead(self, ahead: _Ahead, route: Route) -> None:
+        assert ahead.translation is not None
+        try:
+            text, note = await self._translation(ahead.heard)
+            ahead.translation.set_result((text, note))
+            if text and self._wants_voice():
+                async with aclosing(self._voice(text, 1.0)) as pieces:
+                    async for piece in pieces:
+                        await ahead.pieces.put(piece)
+        except EngineError:
+            pass  # the final asks again and says what failed
+        finally:
+            ahead.translation.cancel()  # changes nothing where it is done
+        await ahead.pieces.put(None)
+
+    def _take_ahead(self, heard: Heard) -> _Ahead | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        same = ahead.heard.text == heard.text and ahead.heard.language == heard.language
+        if same and ahead.heard.english == heard.english:
+            return ahead
+        self._cancel(ahead)
+        return None
+
+    def _drop_ahead(self) -> None:
+        if self._ahead is not None:
+            self._cancel(self._ahead)
+            self._ahead = None
+
+    @staticmethod
+    def _cancel(ahead: _Ahead) -> None:
+        if ahead.task is not None:
+            ahead.task.cancel()
+
+    # -- finals -------------------------------------------------------------------------------------------------
+
+    def _route(self, heard: Heard) -> Route | None:
+        """The best route that can be taken with what was heard; None when there is no way."""
+        for route in self._fleet.routes.find(heard.language, self.target):
+            if not route.steps or not route.steps[0].from_speech or heard.english is not None:
+                return route
+        return None
+
+    async def _translation(self, heard: Heard) -> tuple[str, str]:
+        """(translation, note): tries every route, best first; the note says in words why there is none."""
+        routes = self._fleet.routes.find(heard.language, self.target)
+        if not routes:
+            return "", f"There is no translation from {heard.language} to {self.target} here."
+        for route in routes:
+            if not route.steps:
+                return "", ""
+            from_speech = route.steps[0].from_speech
+            if from_speech and heard.english is None:
+                continue
+            text = (heard.english or "") if from_speech else heard.text
+            try:
+                return (await self._fleet.translate(text, route)).text.strip(), ""
+            except EngineError:
+                continue
+        return "", "The translation failed."
+
+    async def _translate_finals(self) -> None:
+        while True:
+            heard, ended_at_s, ahead = await self._finals.get()
+            translation, note, found = "", "", False
+            if ahead is not None and ahead.translation is not None:
+                await asyncio.wait((ahead.translation,))
+                if not ahead.translation.cancelled():
+                    (translation, note), found = ahead.translation.result(), True
+            if not found:
+                ahead = None
+                translation, note = await self._translation(heard)
+            speaks = bool(translation) and self._wants_voice()
+            if speaks and self._lag.pace(self._clock()).skip:
+                speaks, note = False, SKIPPED
+                self._metrics.drops.labels("speech").inc()
+            caption = self._line(heard.utterance).final(heard, translation, note)
+            self._captions.pop(heard.utterance, None)
+            self._publish(caption)
+            if speaks:
+                self._queue_text(_Text(caption, ended_at_s, ahead))
+            elif ahead is not None:
+                self._cancel(ahead)
+
+    def _queue_text(self, text: _Text) -> None:
+        if self._texts.full():
+            left_out = self._texts.get_nowait()
+            self._metrics.drops.labels("speech").inc()
+            self._publish(_revised(left_out.caption, SKIPPED))
+        self._texts.put_nowait(text)
+
+    # -- voice --------------------------------------------------------------------------------------------------
+
+    async def _speak_texts(self) -> None:
+        while True:
+            text = await self._texts.get()
+            now = self._clock()
+            self._metrics.speech_lag.observe(self._lag.lag_s(now) * 1000)
+            pieces = self._pieces(text)
+            first = True
+            try:
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        if first:
+                            self._metrics.e2e.observe(max(0.0, self._clock() - text.ended_at_s) * 1000)
+                        self._lag.queued(len(piece.pcm) / VOICE_RATE, self._clock())
+                        self._publish(
+                            Spoken(
+                                text.caption.id,
+                                self.target,
+                                piece.pcm,
+                                text.caption.translation if first else "",
+                            )
+                        )
+                        first = False
+            except EngineError:
+                if first:
+                    self._publish(_revised(text.caption, NOT_SPOKEN))
+            if not first:
+                self._publish(Spoken(text.caption.id, self.target, _NOTHING, last=True))
+
+    async def _pieces(self, text: _Text) -> AsyncIterator[Speech]:
+        begun = False
+        if text.ahead is not None:
+            while (piece := await text.ahead.pieces.get()) is not None:
+                begun = True
+                yield piece
+        if not begun:
+            speed = self._lag.pace(self._clock()).speed
+            async with aclosing(self._voice(text.caption.translation, speed)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    def _voice(self, text: str, speed: float) -> AsyncIterator[Speech]:
+        return self._fleet.speak(SpeakRequest(text, self.target, speed))
+
+
+def _revised(caption: Caption, note: str) -> Caption:
+    return replace(caption, revision=caption.revision + 1, note=note)
+
+
+_NOTHING = np.zeros(0, np.int16)

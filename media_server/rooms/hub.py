@@ -1,0 +1,190 @@
+"""All sessions and rooms of this process: admission, resuming, idling out, draining.
+
+One timer serves everything that depends on time. Admission asks whether those inside would suffer: too many calls,
+finals that wait too long for the recognizer, an event loop that runs late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+
+from media_server.clock import Clock, monotonic
+from media_server.config import Settings
+from media_server.engines.fleet import Fleet
+from media_server.errors import NotFound, Overloaded
+from media_server.events import Goodbye, Status
+from media_server.metrics import Metrics
+from media_server.rooms.room import Room
+from media_server.rooms.session import Session
+from media_server.tasks import TaskOwner
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.25
+FULL_RETRY_S = 10  # a call ends every so often; the page counts down and tries again
+BUSY_RETRY_S = 3  # overload passes in seconds
+CREATED_HOLD_S = 60.0  # a session that was created and never connected
+
+
+class Hub:
+    """Owns rooms and sessions. ``start`` and ``stop`` frame its life; ``drain`` ends it gently."""
+
+    def __init__(self, settings: Settings, fleet: Fleet, metrics: Metrics, clock: Clock = monotonic) -> None:
+        self.settings = settings
+        self.fleet = fleet
+        self.metrics = metrics
+        self.clock = clock
+        self.draining = False
+        self.loop_lag_s = 0.0
+        self.outcomes: Counter[str] = Counter()
+        self._sessions: dict[str, Session] = {}
+        self._rooms: dict[str, Room] = {}
+        self._tasks = TaskOwner("hub")
+        fleet.listen(self._engine_news)
+
+    async def start(self) -> None:
+        self._tasks.start(self._tick(), "tick")
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+        for session in list(self._sessions.values()):
+            await self.end(session, "server stopped")
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def find(self, session_id: str) -> Session:
+        """The session of that id; NotFound when there is none (any more)."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise NotFound("There is no such session (any more).", code="SESSION_NOT_FOUND")
+        return session
+
+    def refusal(self) -> Overloaded | None:
+        """Why a new call cannot be taken now; None when it can."""
+        if self.draining:
+            return Overloaded(
+                "The server is restarting. Please try again in a moment.",
+                code="DRAINING",
+                retry_after_s=max(1, round(self.settings.drain_secs)),
+            )
+        if len(self._sessions) >= self.settings.max_sessions:
+            return Overloaded("The server is full.", code="SERVER_FULL", retry_after_s=FULL_RETRY_S)
+        waits = [host.oldest_wait_s for host in self.fleet.recognizers if host.state == "ready"]
+        if waits and min(waits) * 1000 > self.settings.max_queue_wait_ms:
+            return Overloaded("The server is busy.", code="ENGINES_BUSY", retry_after_s=BUSY_RETRY_S)
+        if self.loop_lag_s * 1000 > self.settings.max_loop_lag_ms:
+            return Overloaded("The server is busy.", code="LOOP_BUSY", retry_after_s=BUSY_RETRY_S)
+        return None
+
+    # -- coming and going ---------------------------------------------------------------------------------------
+
+    def open(self, *, source: str | None, target: str | None, room: str | None) -> Session:
+        """A new session in ``room`` (None: a private one). Raises Overloaded."""
+        if (refusal := self.refusal()) is not None:
+            raise refusal
+        settings = self.settings
+        session = Session(
+            settings,
+            self.fleet,
+            self._room(room),
+            self.metrics,
+            self.clock,
+            source=source or settings.default_src_lang,
+            target=target or settings.default_tgt_lang,
+            on_languages=self._languages_changed,
+        )
+        session.lost_at_s = self.clock() + CREATED_HOLD_S - settings.resume_secs
+        self._sessions[session.id] = session
+        self.metrics.sessions_active.set(len(self._sessions))
+        self._languages_changed(session)
+        return session
+
+    def _room(self, name: str | None) -> Room:
+        key = name or f"private-{secrets.token_hex(8)}"
+        room = self._rooms.get(key)
+        if room is None:
+            room = self._rooms[key] = Room(
+                key,
+                self.fleet,
+                self.metrics,
+                self.clock,
+                private=name is None,
+                speech_limit_s=self.settings.speech_queue_secs,
+            )
+        return room
+
+    async def end(self, session: Session, reason: str) -> None:
+        """Ends the session for good; one line in the log. Idempotent."""
+        if self._sessions.pop(session.id, None) is None:
+            return
+        await session.stop()
+        if not len(session.room):
+            self._rooms.pop(session.room.name, None)
+            await session.room.stop()
+        counts = session.interpreter.counts
+        self.metrics.sessions_active.set(len(self._sessions))
+        self.metrics.calls.labels(reason).inc()
+        logger.info(
+            "call ended",
+            extra={
+                "reason": reason,
+                "duration_s": round(self.clock() - session.started_s, 1),
+                "audio_s": round(counts.audio_s, 1),
+                "finals": counts.finals,
+                "lost": counts.lost,
+                "echoes": counts.echoes,
+                "resumes": session.resumes,
+            },
+        )
+
+    def _languages_changed(self, session: Session) -> None:
+        for member in session.room:
+            if isinstance(member, Session):
+                member.refresh()
+
+    def _engine_news(self, status: Status) -> None:
+        self.metrics.engine_state.labels(status.stage, status.engine).set(
+            1 if any(host.state == "ready" and host.spec.name == status.engine for host in self.fleet.hosts) else 0
+        )
+        for session in self:
+            session.status(status)
+            session.refresh()
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + TICK_S
+        while True:
+            await asyncio.sleep(due - loop.time())
+            late = max(0.0, loop.time() - due)
+            due = loop.time() + TICK_S
+            self.loop_lag_s = max(late, self.loop_lag_s * 0.7)  # a second of memory
+            self.metrics.loop_lag.observe(late * 1000)
+            now = self.clock()
+            for session in self:
+                if session.line is None and session.lost_at_s is not None:
+                    if now - session.lost_at_s > self.settings.resume_secs:
+                        await self.end(session, "lost")
+
+    async def drain(self) -> None:
+        """No new calls; running ones are told, and may go on for ``DRAIN_SECS``. Returns when none is left."""
+        self.draining = True
+        retry = max(1, round(self.settings.drain_secs))
+        for session in self:
+            session.tell(Goodbye("The server is restarting; the call comes back by itself.", retry))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_secs):
+                while any(session.line is not None for session in self):
+                    await asyncio.sleep(TICK_S)

@@ -1,0 +1,140 @@
+"""A room: who is in it, and one language channel per speaker and language in use.
+
+Work is per (speaker, language), never per listener. Fan-out awaits nobody: a member takes or drops what it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from media_server.clock import Clock
+from media_server.engines.fleet import Fleet
+from media_server.events import Anticipated, Caption, Heard, Lost, RoomEvent, Speaking, Spoken
+from media_server.metrics import Metrics
+from media_server.rooms.channel import Channel
+
+
+class Member(Protocol):
+    """Somebody in a room. ``tell`` and ``hear`` never block and never raise."""
+
+    speaker: str
+    """The id that others see of this member in captions; no name and no secret."""
+    target: str
+    """The language this member reads and hears."""
+
+    def tell(self, event: RoomEvent) -> None: ...
+
+    def hear(self, spoken: Spoken, speaker: str) -> None: ...
+
+
+class Room:
+    """Members and their channels. A private room has one member, who hears the interpretation of what it says."""
+
+    def __init__(
+        self,
+        name: str,
+        fleet: Fleet,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        private: bool,
+        speech_limit_s: float,
+    ) -> None:
+        self.name = name
+        self.private = private
+        self._fleet = fleet
+        self._metrics = metrics
+        self._clock = clock
+        self._speech_limit_s = speech_limit_s
+        self._members: dict[str, Member] = {}
+        self._channels: dict[tuple[str, str], Channel] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(list(self._members.values()))
+
+    def join(self, member: Member) -> None:
+        self._members[member.speaker] = member
+
+    async def leave(self, member: Member) -> None:
+        """Takes the member out and ends its channels, and those that nobody else listens to."""
+        if self._members.pop(member.speaker, None) is not None:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Ends channels whose speaker has gone or whose language nobody wants any more."""
+        wanted = {member.target for member in self._members.values()}
+        idle = [key for key in self._channels if key[0] not in self._members or key[1] not in wanted]
+        await asyncio.gather(*(self._channels.pop(key).stop() for key in idle))
+
+    async def stop(self) -> None:
+        self._members.clear()
+        await self.settle()
+
+    # -- what speakers say --------------------------------------------------------------------------------------
+
+    def speaking(self, event: Speaking) -> None:
+        for member in self:
+            member.tell(event)
+
+    def lost(self, event: Lost) -> None:
+        for member in self:
+            member.tell(event)
+
+    def heard(self, speaker: str, heard: Heard, ended_at_s: float) -> None:
+        for channel in self._channels_of(speaker):
+            channel.heard(heard, ended_at_s)
+
+    def anticipated(self, speaker: str, event: Anticipated) -> None:
+        for channel in self._channels_of(speaker):
+            channel.anticipated(event)
+
+    def forget(self, speaker: str) -> None:
+        """Consent was withdrawn: what the speaker said and is not shown yet is dropped."""
+        for (owner, _), channel in self._channels.items():
+            if owner == speaker:
+                channel.forget()
+
+    def _listeners(self, speaker: str) -> Iterator[Member]:
+        """Who hears ``speaker`` interpreted: in a private room the speaker, else everybody else."""
+        for member in self:
+            if (member.speaker == speaker) == self.private:
+                yield member
+
+    def _channels_of(self, speaker: str) -> list[Channel]:
+        channels = []
+        for target in dict.fromkeys(member.target for member in self):
+            channel = self._channels.get((speaker, target))
+            if channel is None:
+                channel = self._channels[speaker, target] = self._open(speaker, target)
+            channels.append(channel)
+        return channels
+
+    def _open(self, speaker: str, target: str) -> Channel:
+        def publish(event: Caption | Spoken) -> None:
+            if isinstance(event, Spoken):
+                for member in self._listeners(speaker):
+                    if member.target == target:
+                        member.hear(event, speaker)
+                return
+            for member in self:
+                if member.target == target:
+                    member.tell(event)
+
+        def wants_voice() -> bool:
+            return any(member.target == target for member in self._listeners(speaker))
+
+        return Channel(
+            speaker,
+            target,
+            self._fleet,
+            self._metrics,
+            self._clock,
+            publish,
+            speech_limit_s=self._speech_limit_s,
+            wants_voice=wants_voice,
+        )

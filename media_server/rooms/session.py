@@ -1,0 +1,258 @@
+"""One person's session: a microphone, a place in a room, and whatever connection they have at the moment.
+
+The session outlives its connection: when a network is lost, the page comes back behind the same session id, and the
+finals it missed are given to it then. It knows no protocol: a ``Line`` is what a connection looks like from here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from media_server import captions
+from media_server.captions import Configure, Consent, Loopback, Mute
+from media_server.clock import Clock
+from media_server.config import AUTO, Settings
+from media_server.engines.base import VOICE_RATE, Pcm
+from media_server.engines.fleet import Fleet
+from media_server.errors import BadRequest
+from media_server.events import Anticipated, Caption, Heard, Lost, RoomEvent, Speaking, Spoken, Status
+from media_server.metrics import Metrics
+from media_server.pipeline.denoise import Denoiser, make_denoiser
+from media_server.pipeline.hear import Hearing, HearSettings
+from media_server.pipeline.interpreter import Interpreter
+from media_server.privacy.consent import ConsentGate
+from media_server.rooms.room import Room
+
+MISSED = 200  # finals kept for a page that is away: more than 30 s hold, a bound all the same
+
+
+class Line(Protocol):
+    """A connection that captions and speech go out on. Its methods never block."""
+
+    def send_text(self, text: str) -> None: ...
+
+    def play(self, pcm: Pcm, *, clip: str, last: bool) -> None:
+        """Speech of the interpretation, int16 mono 48 kHz."""
+        ...
+
+    def push_frame(self, pcm: Pcm) -> None:
+        """Sound to be heard now (the loopback), int16 mono 48 kHz."""
+        ...
+
+
+class Session:
+    """See the module. Not thread-safe: lives on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        fleet: Fleet,
+        room: Room,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        source: str,
+        target: str,
+        on_languages: Callable[[Session], None] = lambda session: None,
+    ) -> None:
+        self.id = secrets.token_urlsafe(24)  # 192 random bits; never logged
+        self.speaker = secrets.token_hex(4)
+        self.source = source
+        self.target = target
+        self.room = room
+        self.started_s = clock()
+        self.lost_at_s: float | None = None
+        self.consent = ConsentGate(required=settings.consent_required)
+        self.captions = 0
+        self.resumes = 0
+        self.line: Line | None = None
+        self._fleet = fleet
+        self._clock = clock
+        self._on_languages = on_languages
+        self._missed: deque[str] = deque(maxlen=MISSED)
+        self._asked_consent = False
+        self._play_until_s = 0.0
+        self._finals: dict[str, Caption] = {}
+
+        def denoiser() -> Denoiser:
+            return make_denoiser(
+                settings.enable_rnnoise, settings.noise_gate_threshold, settings.noise_gate_attenuation
+            )
+
+        hear = HearSettings(
+            partial_ms=settings.asr_partial_ms,
+            ahead_ms=settings.asr_ahead_ms,
+            hangover_min_ms=settings.asr_hangover_min_ms,
+            hangover_max_ms=settings.asr_hangover_max_ms,
+        )
+        hearing = Hearing(
+            hear,
+            speaker=self.speaker,
+            language=self._language,
+            english=self._wants_english(),
+            has_turn=bool(fleet.turns),
+        )
+        self.interpreter = Interpreter(
+            self.speaker,
+            hearing,
+            fleet,
+            self,
+            consent=self.consent,
+            denoiser=denoiser,
+            hear_denoised=settings.asr_hear_denoised,
+            metrics=metrics,
+            clock=clock,
+        )
+        room.join(self)
+
+    # -- languages ----------------------------------------------------------------------------------------------
+
+    @property
+    def _language(self) -> str | None:
+        return None if self.source == AUTO else self.source
+
+    def _wants_english(self) -> bool:
+        """Whether the recognizer should translate into English itself, for somebody in the room."""
+        targets = {member.target for member in self.room} | {self.target}
+        if self.source == AUTO:
+            return targets != {""}
+        for target in targets:
+            routes = self._fleet.routes.find(self.source, target)
+            if routes and routes[0].steps and routes[0].steps[0].from_speech:
+                return True
+        return False
+
+    def set_languages(self, source: str | None, target: str | None) -> None:
+        """From the next utterance on."""
+        self.source = source or self.source
+        self.target = target or self.target
+        self._on_languages(self)
+
+    def refresh(self) -> None:
+        """Somebody's languages or the engines have changed: asks the recognizer for what is needed now."""
+        self.interpreter.configure(self._language, english=self._wants_english())
+
+    # -- the connection -----------------------------------------------------------------------------------------
+
+    def attach(self, line: Line) -> None:
+        """A connection is there (again)."""
+        away_s = self._clock() - self.lost_at_s if self.lost_at_s is not None else 0.0
+        if away_s > 0:
+            self.resumes += 1
+            self.interpreter.skip(round(away_s * 1000))
+        self.lost_at_s = None
+        self.line = line
+
+    def detach(self, line: Line) -> bool:
+        """The connection is gone; False when another one has taken its place before."""
+        if self.line is not line:
+            return False
+        self.line = None
+        self.interpreter.on_clean = None
+        self.lost_at_s = self._clock()
+        self.interpreter.flush()
+        return True
+
+    def greet(self) -> None:
+        """Text can be sent now: how the engines are, and the finals that were missed."""
+        for status in self._fleet.statuses():
+            self.tell(status)
+        while self._missed and self.line is not None:
+            self.line.send_text(self._missed.popleft())
+
+    async def stop(self) -> None:
+        await self.interpreter.stop()
+        await self.room.leave(self)
+
+    # -- what the client sends ----------------------------------------------------------------------------------
+
+    def on_audio(self, pcm: Pcm, rate: int = VOICE_RATE) -> None:
+        if not self.consent.open and not self._asked_consent:
+            self._asked_consent = True
+            self._send(captions.error("CONSENT_REQUIRED", "Nothing is heard before you agree to it."))
+        self.interpreter.feed(pcm, rate)
+
+    def on_text(self, text: str) -> None:
+        """A control message; a bad one gets an error and never ends the call."""
+        try:
+            message = captions.decode(text)
+        except BadRequest as error:
+            self._send(captions.error(error.code, error.message))
+            return
+        match message:
+            case Configure(source, target):
+                self.set_languages(source, target)
+            case Mute(muted):
+                self.interpreter.mute(muted)
+            case Loopback(on):
+                self.interpreter.on_clean = self._loop_back if on else None
+            case Consent(granted):
+                self.set_consent(granted)
+        self._send(captions.ACK)
+
+    def set_consent(self, granted: bool) -> None:
+        """Opens or shuts the entrance. Shutting drops at once what was taken and is not shown yet."""
+        self.consent.say(granted)
+        if not granted:
+            self._asked_consent = True
+            self.interpreter.forget()
+            self.room.forget(self.speaker)
+            self._finals.clear()
+            self._missed.clear()
+
+    def _loop_back(self, pcm: Pcm) -> None:
+        if self.line is not None:
+            self.line.push_frame(pcm)
+
+    # -- what the interpreter hears (Listener) ------------------------------------------------------------------
+
+    def on_speaking(self, event: Speaking) -> None:
+        self.room.speaking(event)
+
+    def on_heard(self, heard: Heard, ended_at_s: float) -> None:
+        self.room.heard(self.speaker, heard, ended_at_s)
+
+    def on_anticipated(self, event: Anticipated) -> None:
+        self.room.anticipated(self.speaker, event)
+
+    def on_lost(self, event: Lost) -> None:
+        self.room.lost(event)
+
+    # -- what the room gives (Member) ---------------------------------------------------------------------------
+
+    def tell(self, event: RoomEvent) -> None:
+        text = captions.encode(event)
+        if isinstance(event, Caption) and event.final:
+            self.captions += 1
+            self._finals[event.id] = event
+            while len(self._finals) > 8:
+                self._finals.pop(next(iter(self._finals)))
+        if self.line is None:
+            if isinstance(event, Lost) or (isinstance(event, Caption) and event.final):
+                self._missed.append(text)
+            return
+        self.line.send_text(text)
+
+    def hear(self, spoken: Spoken, speaker: str) -> None:
+        if self.line is None:
+            return
+        now = self._clock()
+        if spoken.text:
+            original = self._finals.get(spoken.utterance)
+            texts = (spoken.text, original.text) if original is not None else (spoken.text,)
+            from_s = max(now, self._play_until_s)
+            self.interpreter.said(texts, from_s, from_s + 1.0 + 0.1 * len(spoken.text))
+        self._play_until_s = max(now, self._play_until_s) + len(spoken.pcm) / VOICE_RATE
+        self.line.play(spoken.pcm, clip=f"{speaker}:{spoken.utterance}", last=spoken.last)
+
+    def status(self, status: Status) -> None:
+        """News of an engine."""
+        if self.line is not None:
+            self.tell(status)
+
+    def _send(self, text: str) -> None:
+        if self.line is not None:
+            self.line.send_text(text)
