@@ -1,0 +1,93 @@
+"""What waits for an engine: finals first in order of age, partials behind them, each owner's newest only.
+
+Bound and drop rule: a newer partial of an owner takes the place of the waiting older one (its place in line,
+too: who asks often is not put off for ever); a final of an owner removes the owner's waiting partial; when
+``bound`` entries wait, the oldest partial goes. Finals are never dropped, a new one is refused when
+``bound`` finals wait. Pure: no clock, no tasks; the caller tells those whose entries fall out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Literal
+
+Priority = Literal["final", "partial"]
+
+
+class QueueFull(Exception):
+    """As many finals wait as the queue takes."""
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """One entry; ``alone`` keeps it out of batches (it was in a child that crashed)."""
+
+    priority: Priority
+    owner: str | None
+    order: int = 0
+    """Set by the queue: lower is served first within its priority."""
+    alone: bool = field(default=False, kw_only=True)
+
+
+class WaitingLine[P: Place]:
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._finals: list[P] = []
+        self._partials: list[P] = []
+        self._orders = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._finals) + len(self._partials)
+
+    def put(self, entry: P) -> tuple[list[P], list[P]]:
+        """Adds an entry; returns those whose place it took and those that the bound cost (it may be one)."""
+        if entry.priority == "final" and len(self._finals) >= self._bound:
+            raise QueueFull(f"{self._bound} requests wait")
+        replaced = [waiting for waiting in self._partials if entry.owner and waiting.owner == entry.owner]
+        entry.order = next(self._orders)
+        for waiting in replaced:
+            self._partials.remove(waiting)
+            if entry.priority == "partial":
+                entry.order = waiting.order
+        self._insert(entry)
+        dropped = [self._partials.pop(0)] if len(self) > self._bound and self._partials else []
+        return replaced, dropped
+
+    def put_back(self, entry: P) -> None:
+        """Takes an entry again that had been taken out, at its old place."""
+        self._insert(entry)
+
+    def take(self, most: int) -> list[P]:
+        """Up to ``most`` entries of one priority, the oldest of the first class that has any."""
+        line = self._finals or self._partials
+        if not line:
+            return []
+        count = 1
+        if not line[0].alone:
+            while count < min(most, len(line)) and not line[count].alone:
+                count += 1
+        taken = line[:count]
+        del line[:count]
+        return taken
+
+    def remove(self, entry: P) -> bool:
+        """Takes out an entry whose caller has gone; False when it does not wait here."""
+        line = self._finals if entry.priority == "final" else self._partials
+        if entry not in line:
+            return False
+        line.remove(entry)
+        return True
+
+    def clear(self) -> list[P]:
+        everything = [*self._finals, *self._partials]
+        self._finals.clear()
+        self._partials.clear()
+        return everything
+
+    def _insert(self, entry: P) -> None:
+        line = self._finals if entry.priority == "final" else self._partials
+        at = len(line)
+        while at and line[at - 1].order > entry.order:
+            at -= 1
+        line.insert(at, entry)
