@@ -1,0 +1,64 @@
+# `make` lists what there is to do. Settings may stand on the command line: make run PORT=8080 TLS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lint types unit bench bench-speech soak models apertium lock clean
+
+VENV ?= .venv
+export VENV
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+run: ## Install what is missing and start the server (PORT=5000, TLS=1 for HTTPS)
+	@exec sh scripts/run.sh
+
+test: ## Install what the tests need and run all checks and tests
+	@exec sh scripts/test.sh
+
+check: ## Format, lint, types and unit tests
+	@sh scripts/bootstrap.sh test
+	@exec sh scripts/check.sh format lint types unit
+
+fmt: ## Format the code and repair what the linter can
+	@sh scripts/bootstrap.sh test
+	@$(VENV)/bin/ruff check --fix-only --quiet . ; $(VENV)/bin/ruff format .
+
+lint: ## Check format and lint
+	@sh scripts/bootstrap.sh test
+	@exec sh scripts/check.sh format lint
+
+types: ## Check types
+	@sh scripts/bootstrap.sh test
+	@exec sh scripts/check.sh types
+
+unit: ## Unit tests only
+	@sh scripts/bootstrap.sh test
+	@exec sh scripts/check.sh unit
+
+bench: ## Measure calls: cost, delay and loss, beside stock aiortc
+	@sh scripts/bootstrap.sh test
+	@exec $(VENV)/bin/python -m benchmarks.rtc
+
+bench-speech: ## Measure hearing, translating and speaking
+	@sh scripts/bootstrap.sh test
+	@exec $(VENV)/bin/python -m benchmarks.speech
+
+soak: ## 1,000 calls, half of them killed: nothing may be left behind
+	@sh scripts/bootstrap.sh test
+	@SOAK_CALLS=$${SOAK_CALLS:-1000} exec $(VENV)/bin/python -m pytest tests/chaos/test_soak.py --timeout 3600
+
+models: ## Fetch the default models
+	@sh scripts/bootstrap.sh run
+	@rm -f $(VENV)/.no-models
+	@exec $(VENV)/bin/python -m media_server.models fetch
+
+apertium: ## Install Apertium from this system's packages
+	@rm -f $(VENV)/.no-apertium
+	@exec sh scripts/system-packages.sh apertium
+
+lock: ## Make the lock files again, with the newest versions that fit
+	@exec sh scripts/lock.sh
+
+clean: ## Remove the virtual environment and everything that was made here
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist out
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
