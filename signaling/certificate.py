@@ -51,7 +51,10 @@ def self_signed(folder: Path) -> tuple[str, str]:
         return str(certfile), str(keyfile)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "meeting-voice-language")])
-    names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.DNSName(socket.gethostname() or "localhost")]
+    names: list[x509.GeneralName] = [
+        x509.DNSName("localhost"),
+        x509.DNSName(socket.gethostname() or "localhost"),
+    ]
     names += [x509.IPAddress(address) for address in sorted(addresses, key=str)]
     now = datetime.now(UTC)
     certificate = (

@@ -53,6 +53,7 @@ class Fleet:
         self._listeners: list[Callable[[Status], None]] = []
         self._states: dict[EngineHost, str] = {}
         self._routes: Routes | None = None
+        self._finals_asked: dict[object, float] = {}
         self.recognizers = self._hosts(plan.recognize)
         self.turns = self._hosts(plan.turn)
         self.translators = self._hosts(plan.translate)
@@ -94,7 +95,11 @@ class Fleet:
         if self._routes is None:
             self._routes = Routes(
                 {host.spec.name: _known(host).pairs for host in self.translators if host.state != "failed"},
-                {host.spec.name: _known(host).pairs for host in self.recognizers[:1] if host.state != "failed"},
+                {
+                    host.spec.name: _known(host).pairs
+                    for host in self.recognizers[:1]
+                    if host.state != "failed"
+                },
             )
         return self._routes
 
@@ -124,9 +129,20 @@ class Fleet:
     async def recognize(self, request: RecognizeRequest, *, owner: str, deadline_s: float) -> Recognition:
         """Raises an EngineError; ``Superseded`` when a newer window of ``owner`` came first."""
         host = self._least_busy(self.recognizers, owner)
-        return await host.recognize(
-            request, deadline_s=deadline_s, priority="final" if request.final else "partial", owner=owner
-        )
+        if not request.final:
+            return await host.recognize(request, deadline_s=deadline_s, priority="partial", owner=owner)
+        asked = object()
+        self._finals_asked[asked] = self._clock()
+        try:
+            return await host.recognize(request, deadline_s=deadline_s, priority="final", owner=owner)
+        finally:
+            del self._finals_asked[asked]
+
+    def oldest_final_s(self) -> float:
+        """How long the oldest final has been waiting for its recognition; 0 when none is."""
+        if not self._finals_asked or not self.can_hear:
+            return 0.0
+        return self._clock() - next(iter(self._finals_asked.values()))
 
     async def turn(self, request: TurnRequest, *, owner: str) -> Turn:
         host = self._least_busy(self.turns, owner)
@@ -158,10 +174,14 @@ class Fleet:
         """Pieces of speech, from the next voice when one fails before its first piece. Raises EngineError."""
         error: EngineError = EngineUnavailable("no voice speaks this language")
         for host in self.voices:
-            if host.state not in {"ready", "restarting", "loading"} or request.language not in _known(host).languages:
+            if (
+                host.state not in {"ready", "restarting", "loading"}
+                or request.language not in _known(host).languages
+            ):
                 continue
             if host.state != "ready" and any(
-                other.state == "ready" and request.language in _known(other).languages for other in self.voices
+                other.state == "ready" and request.language in _known(other).languages
+                for other in self.voices
             ):
                 continue
             begun = False

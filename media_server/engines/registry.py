@@ -123,11 +123,17 @@ def _choose_recognizer(
     if not size:
         order = ASR_PREFERENCE if device == "cuda" else CPU_PREFERENCE
         size = next((name for name in order if name in found.whisper), "")
-        reason = "the best model here for a GPU" if device == "cuda" else "the best model here that keeps up live"
+        reason = (
+            "the best model here for a GPU" if device == "cuda" else "the best model here that keeps up live"
+        )
     if not size:
         if wanted == AUTO:
             missing.append(
-                Missing("recognize", "No Whisper model is here, so nothing is recognized.", f"{fetch} whisper-base")
+                Missing(
+                    "recognize",
+                    "No Whisper model is here, so nothing is recognized.",
+                    f"{fetch} whisper-base",
+                )
             )
         return ()
     compute = settings.asr_compute_type
@@ -147,7 +153,11 @@ def _choose_recognizer(
 def _choose_turn(found: Found, fetch: str, missing: list[Missing]) -> tuple[EngineSpec, ...]:
     if not found.turn or "onnxruntime" not in found.modules:
         missing.append(
-            Missing("turn", "Smart Turn is not here: endings are told by silence and text.", f"{fetch} {TURN_MODEL}")
+            Missing(
+                "turn",
+                "Smart Turn is not here: endings are told by silence and text.",
+                f"{fetch} {TURN_MODEL}",
+            )
         )
         return ()
     return (
@@ -161,9 +171,7 @@ def _choose_turn(found: Found, fetch: str, missing: list[Missing]) -> tuple[Engi
     )
 
 
-def _choose_translators(
-    settings: Settings, found: Found, missing: list[Missing]
-) -> tuple[EngineSpec, ...]:
+def _choose_translators(settings: Settings, found: Found, missing: list[Missing]) -> tuple[EngineSpec, ...]:
     if not found.apertium:
         missing.append(
             Missing(
@@ -259,8 +267,12 @@ class Routes:
         by_source: dict[str, list[tuple[Step, int]]] = {}
         for engine, pairs in texts.items():
             for pair in pairs:
-                by_source.setdefault(pair.source, []).append((Step(pair.source, pair.target, engine), pair.quality))
-        first: dict[str, list[tuple[Step, int]]] = {source: list(steps) for source, steps in by_source.items()}
+                by_source.setdefault(pair.source, []).append(
+                    (Step(pair.source, pair.target, engine), pair.quality)
+                )
+        first: dict[str, list[tuple[Step, int]]] = {
+            source: list(steps) for source, steps in by_source.items()
+        }
         for engine, pairs in speech.items():
             for pair in pairs:
                 step = Step(pair.source, pair.target, engine, from_speech=True)

@@ -80,8 +80,7 @@ class Hub:
             )
         if len(self._sessions) >= self.settings.max_sessions:
             return Overloaded("The server is full.", code="SERVER_FULL", retry_after_s=FULL_RETRY_S)
-        waits = [host.oldest_wait_s for host in self.fleet.recognizers if host.state == "ready"]
-        if waits and min(waits) * 1000 > self.settings.max_queue_wait_ms:
+        if self.fleet.oldest_final_s() * 1000 > self.settings.max_queue_wait_ms:
             return Overloaded("The server is busy.", code="ENGINES_BUSY", retry_after_s=BUSY_RETRY_S)
         if self.loop_lag_s * 1000 > self.settings.max_loop_lag_ms:
             return Overloaded("The server is busy.", code="LOOP_BUSY", retry_after_s=BUSY_RETRY_S)
@@ -155,7 +154,9 @@ class Hub:
 
     def _engine_news(self, status: Status) -> None:
         self.metrics.engine_state.labels(status.stage, status.engine).set(
-            1 if any(host.state == "ready" and host.spec.name == status.engine for host in self.fleet.hosts) else 0
+            1
+            if any(host.state == "ready" and host.spec.name == status.engine for host in self.fleet.hosts)
+            else 0
         )
         for session in self:
             session.status(status)

@@ -1,0 +1,147 @@
+"""The composition root: settings, engines, hub, calls, HTTP server, and their end.
+
+``meeting-voice-language`` starts the server; ``meeting-voice-language models ...`` manages the models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import sys
+from pathlib import Path
+
+USAGE = """usage: meeting-voice-language            start the server (settings: environment and .env)
+       meeting-voice-language models ... list, fetch and verify models"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["models"]:
+        from media_server.models import command
+
+        return command.run(arguments[1:])
+    if arguments and arguments != ["serve"]:
+        print(USAGE)
+        return 0 if arguments[0] in {"-h", "--help"} else 2
+    from media_server import config, logs
+    from media_server.errors import ConfigError
+
+    try:
+        settings = config.load(os.environ, Path(".env"))
+        logs.configure(settings.log_level, settings.log_format)
+        return _run(settings)
+    except ConfigError as error:
+        print(f"meeting-voice-language: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(settings: object) -> int:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return asyncio.run(_serve(settings))
+    return uvloop.run(_serve(settings))
+
+
+async def _serve(settings_: object) -> int:
+    from aiohttp import web
+
+    from media_server.config import Settings
+    from media_server.engines.fleet import Fleet
+    from media_server.engines.registry import choose, look_around
+    from media_server.errors import ConfigError
+    from media_server.metrics import Metrics
+    from media_server.models.store import ModelStore
+    from media_server.rooms.hub import Hub
+    from media_server.rtc import hardening
+    from media_server.rtc.calls import Calls
+    from signaling.app import make_app
+
+    assert isinstance(settings_, Settings)
+    settings = settings_
+    logger = logging.getLogger("media_server")
+    hardening.install()
+    store = ModelStore(settings.models_path)
+    plan = choose(settings, look_around(settings, store), "meeting-voice-language models fetch")
+    metrics = Metrics()
+    hub = Hub(settings, Fleet(plan, metrics), metrics)
+    calls = Calls(hub)
+    context = _tls(settings)
+    runner = web.AppRunner(make_app(hub, calls, web_folder()), access_log=None, keepalive_timeout=20)
+    await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context, backlog=512)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if sys.platform != "win32":
+            loop.add_signal_handler(number, stop.set)
+    try:
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another PORT"
+            ) from error
+        _say_hello(hub, calls, settings, secure=context is not None)
+        await stop.wait()
+        logger.info("stopping: no new calls", extra={"sessions": len(hub)})
+        await hub.drain()
+    finally:
+        await runner.cleanup()
+    logger.info("stopped")
+    return 0
+
+
+def web_folder() -> Path:
+    """The page's files: beside the packages, in a checkout as well as installed."""
+    return Path(__file__).resolve().parent.parent / "web"
+
+
+def _tls(settings: object) -> ssl.SSLContext | None:
+    from media_server.config import Settings
+    from signaling import certificate
+
+    assert isinstance(settings, Settings)
+    if settings.tls_certfile:
+        return certificate.server_context(settings.tls_certfile, settings.tls_keyfile)
+    if not settings.tls:
+        return None
+    return certificate.server_context(*certificate.self_signed(settings.models_path.parent / "tls"))
+
+
+def _say_hello(hub: object, calls: object, settings: object, *, secure: bool) -> None:
+    """Where the server is, which engine does what and why, and what would make it better."""
+    from media_server.config import Settings
+    from media_server.rooms.hub import Hub
+    from media_server.rtc.calls import Calls
+    from signaling.certificate import local_address
+
+    assert isinstance(hub, Hub) and isinstance(calls, Calls) and isinstance(settings, Settings)
+    scheme = "https" if secure else "http"
+    lines = ["", f"  Open {scheme}://localhost:{settings.port}/"]
+    if secure:
+        lines.append(
+            f"  On a phone in this network: {scheme}://{local_address()}:{settings.port}/ (accept the certificate)"
+        )
+    else:
+        lines.append("  On a phone: start with TLS=1 (browsers give a microphone to HTTPS pages only)")
+    lines.append("")
+    words = {"recognize": "Hears", "turn": "Endings", "translate": "Translates", "speak": "Speaks"}
+    seen = set()
+    for host in hub.fleet.hosts:
+        key = (host.spec.kind, host.spec.name)
+        if key not in seen:
+            seen.add(key)
+            lines.append(f"  {words[host.spec.kind]:<11} {host.spec.name}: {host.spec.reason}")
+    lines.append(f"  {'Denoises':<11} {calls.denoiser[0]}: {calls.denoiser[1]}")
+    for missing in hub.fleet.missing():
+        lines.append(f"  {'Missing':<11} {missing.message} To get it: {missing.command}")
+    print("\n".join(lines) + "\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

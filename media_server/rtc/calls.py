@@ -1,0 +1,151 @@
+"""Calls: where peer connections and sessions meet. An offer makes both; a later offer may bring a session back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from media_server.engines.base import Pcm
+from media_server.errors import PeerError
+from media_server.pipeline.denoise import make_denoiser
+from media_server.rooms.hub import Hub
+from media_server.rooms.session import Session
+from media_server.rtc.peer import Peer, RtcConfig
+from media_server.tasks import TaskOwner
+
+logger = logging.getLogger(__name__)
+
+LEFT = frozenset({"bye", "closed by peer"})
+"""Reasons of ``on_closed`` that mean the person has left: the session is not kept for them to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    session: Session
+    answer_sdp: str
+
+
+class _Connection:
+    """One peer connection of a session: the peer's handler, and the session's line."""
+
+    def __init__(self, session: Session, calls: Calls) -> None:
+        self._session = session
+        self._calls = calls
+        self.peer: Peer | None = None
+
+    # -- handler of the peer ------------------------------------------------------------------------------------
+
+    def on_audio(self, pcm: Pcm) -> None:
+        if self._session.line is self:
+            self._session.on_audio(pcm)
+
+    def on_gap(self, milliseconds: int) -> None:
+        if self._session.line is self:
+            self._session.interpreter.skip(milliseconds)
+
+    def on_text(self, channel: str, text: str) -> None:
+        if self._session.line is self:
+            self._session.on_text(text)
+
+    def on_channel_open(self, channel: str) -> None:
+        if self._session.line is self:
+            self._session.greet()
+
+    def on_played(self, pcm: Pcm, at_s: float) -> None:
+        if self._session.line is self:
+            self._session.interpreter.played(pcm, at_s)
+
+    def on_closed(self, reason: str) -> None:
+        self._calls.closed(self, self._session, reason)
+
+    # -- line of the session ------------------------------------------------------------------------------------
+
+    def send_text(self, text: str) -> None:
+        if self.peer is not None:
+            self.peer.send_text(text)
+
+    def play(self, pcm: Pcm, *, clip: str, last: bool) -> None:
+        if self.peer is not None:
+            self.peer.speech.play(pcm, clip=clip, last=last)
+
+    def push_frame(self, pcm: Pcm) -> None:
+        if self.peer is not None:
+            self.peer.speech.push_frame(pcm)
+
+
+class Calls:
+    """Answers offers. ``stop`` closes every connection; sessions are the hub's."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        settings = hub.settings
+        denoiser = make_denoiser(
+            settings.enable_rnnoise, settings.noise_gate_threshold, settings.noise_gate_attenuation
+        )
+        self.denoiser = (denoiser.name, denoiser.reason)
+        denoiser.close()
+        self._config = RtcConfig.from_settings(settings)
+        self._connections: set[_Connection] = set()
+        self._tasks = TaskOwner("calls")
+
+    async def answer(
+        self,
+        sdp: str,
+        *,
+        address: str,
+        source: str | None,
+        target: str | None,
+        room: str | None,
+        session_id: str | None,
+        consent: bool | None,
+    ) -> Call:
+        """A new call, or a new connection of an old one. Raises PeerError with words for people.
+
+        A session id that is not known (any more) starts a new session: the page goes on either way.
+        """
+        hub = self.hub
+        session = self._find(session_id)
+        is_new = session is None
+        if session is None:
+            session = hub.open(source=source, target=target, room=room)
+        elif hub.draining and (refusal := hub.refusal()) is not None:
+            raise refusal
+        else:
+            session.set_languages(source, target)
+        if consent is not None:
+            session.set_consent(consent)
+        connection = _Connection(session, self)
+        try:
+            connection.peer = await Peer.accept(sdp, connection, self._config, hub.metrics, address=address)
+        except BaseException as error:
+            if is_new:
+                await hub.end(session, "refused" if isinstance(error, PeerError) else "failed")
+            raise
+        self._connections.add(connection)
+        previous = session.line
+        session.attach(connection)
+        if isinstance(previous, _Connection) and previous.peer is not None:
+            self._tasks.start(previous.peer.close("replaced"), "replace")
+        logger.info(
+            "call started" if is_new else "call resumed",
+            extra={"source": session.source, "target": session.target, "sessions": len(hub)},
+        )
+        return Call(session, connection.peer.answer_sdp)
+
+    def _find(self, session_id: str | None) -> Session | None:
+        if not session_id:
+            return None
+        return next((session for session in self.hub if session.id == session_id), None)
+
+    def closed(self, connection: _Connection, session: Session, reason: str) -> None:
+        """A connection has ended, whatever ended it."""
+        self._connections.discard(connection)
+        if session.detach(connection) and (reason in LEFT or self.hub.draining):
+            self._tasks.start(self.hub.end(session, "left" if reason in LEFT else "drained"), "end")
+
+    async def stop(self) -> None:
+        """Closes every connection. Idempotent."""
+        for connection in list(self._connections):
+            if connection.peer is not None:
+                await connection.peer.close("server stopped")
+        await self._tasks.stop()

@@ -1,0 +1,277 @@
+"""The aiohttp application: one middleware for errors, access and headers; one handler an endpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from media_server import metrics as metrics_module
+from media_server.captions import language_code
+from media_server.clock import wall
+from media_server.errors import BadRequest, NotFound, PeerError, TooLarge
+from media_server.rooms.hub import Hub
+from media_server.rtc.calls import Calls
+from signaling.auth import authorize
+from signaling.health import health, languages
+from signaling.ice import ice_servers
+
+logger = logging.getLogger(__name__)
+
+HUB = web.AppKey("hub", Hub)
+CALLS = web.AppKey("calls", Calls)
+WEB = web.AppKey("web", Path)
+
+MAX_BODY = 64 * 1024  # an offer is some 2 to 8 KiB; the SDP in it may have 32 KiB
+PUBLIC = ("/", "/health", "/favicon.ico", "/static/")
+"""Open without a key: the page and its files hold no secrets; health says less to strangers."""
+
+CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "media-src 'self' blob: mediastream:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "manifest-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self)",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def error_response(error: PeerError) -> web.Response:
+    """The JSON body of every refusal: ``{"error": {"code", "message"}}``."""
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
+    body = {"error": {"code": error.code, "message": error.message}}
+    return web.json_response(body, status=error.status, headers=headers)
+
+
+@web.middleware
+async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Access, errors as JSON, headers. Nothing a client sends ends as a stack trace to it."""
+    hub = request.app[HUB]
+    try:
+        if request.method == "OPTIONS":
+            response: web.StreamResponse = web.Response(status=204)
+        else:
+            if not _public(request.path):
+                authorize(request, hub.settings)
+            response = await handler(request)
+    except PeerError as error:
+        if request.path == "/offer":
+            hub.metrics.offers_refused.labels(error.code).inc()
+        response = error_response(error)
+    except web.HTTPRequestEntityTooLarge:
+        response = error_response(TooLarge("The request is too large."))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = web.json_response(
+            {"error": {"code": error.reason.upper().replace(" ", "_"), "message": f"{error.reason}."}},
+            status=error.status,
+            headers={"Allow": error.headers["Allow"]} if "Allow" in error.headers else None,
+        )
+    except Exception:  # the last line of defence: the client gets JSON, the log gets the trace
+        logger.exception("request failed", extra={"method": request.method})
+        response = web.json_response(
+            {"error": {"code": "INTERNAL", "message": "Something went wrong on the server."}}, status=500
+        )
+    response.headers.update(HEADERS)
+    _allow_origin(request, response)
+    return response
+
+
+def _public(path: str) -> bool:
+    return any(
+        path == public or (len(public) > 1 and public[-1] == "/" and path.startswith(public))
+        for public in PUBLIC
+    )
+
+
+def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
+    """CORS for the pages of ``ALLOWED_ORIGINS`` (Fetch standard, CORS protocol)."""
+    origin = request.headers.get("Origin", "")
+    if origin and origin.rstrip("/") in {
+        allowed.rstrip("/") for allowed in request.app[HUB].settings.allowed_origins
+    }:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The request's JSON object; BadRequest with words for anything else."""
+    body = await request.read()
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not JSON.", code="INVALID_JSON") from None
+    if not isinstance(message, dict):
+        raise BadRequest("The body is not a JSON object.", code="INVALID_JSON")
+    return message
+
+
+def _text(message: dict[str, Any], key: str, limit: int) -> str | None:
+    value = message.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > limit:
+        raise BadRequest(f"{key} should be a text of at most {limit} characters.", code="INVALID_MESSAGE")
+    return value
+
+
+async def offer(request: web.Request) -> web.Response:
+    """``POST /offer``: an SDP offer for an answer. PROTOCOLS, section 5."""
+    calls = request.app[CALLS]
+    message = await read_json(request)
+    if message.get("type") != "offer":
+        raise BadRequest('type should be "offer".', code="INVALID_MESSAGE")
+    if not isinstance(sdp := message.get("sdp"), str) or not sdp:
+        raise BadRequest("sdp should be the text of an offer.", code="INVALID_SDP")
+    consent = message.get("consent")
+    if consent is not None and not isinstance(consent, bool):
+        raise BadRequest("consent should be true or false.", code="INVALID_MESSAGE")
+    call = await calls.answer(
+        sdp,
+        address=request.remote or "",
+        source=language_code(message.get("sourceLang"), "sourceLang"),
+        target=_spoken(language_code(message.get("targetLang"), "targetLang")),
+        room=request.query.get("room", "")[:128] or _text(message, "roomId", 128),
+        session_id=_text(message, "sessionId", 128) or request.query.get("session"),
+        consent=consent,
+    )
+    session = call.session
+    return web.json_response(
+        {
+            "sdp": call.answer_sdp,
+            "type": "answer",
+            "sessionId": session.id,
+            "sourceLang": session.source,
+            "targetLang": session.target,
+            "roomId": None if session.room.private else session.room.name,
+            "engines": {host.spec.kind: host.spec.name for host in reversed(calls.hub.fleet.hosts)},
+        }
+    )
+
+
+def _spoken(code: str | None) -> str | None:
+    if code == "auto":
+        raise BadRequest("targetLang should be a language.", code="INVALID_LANGUAGE")
+    return code
+
+
+async def get_ice_servers(request: web.Request) -> web.Response:
+    return web.json_response({"iceServers": ice_servers(request.app[HUB].settings, wall())})
+
+
+async def get_languages(request: web.Request) -> web.Response:
+    return web.json_response(languages(request.app[HUB]))
+
+
+async def get_health(request: web.Request) -> web.Response:
+    """200 as long as the process serves; ``ready`` says whether a call would be taken. ``?ready=1``: 503 if not."""
+    hub, calls = request.app[HUB], request.app[CALLS]
+    body = health(hub, calls.denoiser)
+    try:
+        authorize(request, hub.settings)
+    except PeerError:
+        body = {key: body[key] for key in ("status", "ready", "draining", "version", "consentRequired")}
+    status = 503 if request.query.get("ready") and not body["ready"] else 200
+    return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    hub = request.app[HUB]
+    if not hub.settings.enable_metrics:
+        raise NotFound("Metrics are switched off (ENABLE_METRICS=0).")
+    return web.Response(body=hub.metrics.exposition(), headers={"Content-Type": metrics_module.CONTENT_TYPE})
+
+
+async def create_session(request: web.Request) -> web.Response:
+    """``POST /session/create``: a session id to be used as ``sessionId`` of an offer within a minute."""
+    message = await read_json(request) if request.can_read_body else {}
+    session = request.app[HUB].open(
+        source=language_code(message.get("sourceLang"), "sourceLang"),
+        target=_spoken(language_code(message.get("targetLang"), "targetLang")),
+        room=request.query.get("room", "")[:128] or _text(message, "roomId", 128),
+    )
+    return web.json_response(
+        {"sessionId": session.id} | _session(session.source, session.target, False), status=201
+    )
+
+
+async def session_status(request: web.Request) -> web.Response:
+    """``GET /session/status?session=ID``."""
+    session = request.app[HUB].find(request.query.get("session", ""))
+    return web.json_response(_session(session.source, session.target, session.line is not None))
+
+
+def _session(source: str, target: str, connected: bool) -> dict[str, Any]:
+    return {"sourceLang": source, "targetLang": target, "connected": connected}
+
+
+async def page(request: web.Request) -> web.StreamResponse:
+    return web.FileResponse(request.app[WEB] / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def favicon(request: web.Request) -> web.StreamResponse:
+    path = request.app[WEB] / "favicon.svg"
+    if not path.is_file():
+        raise NotFound("There is no icon.")
+    return web.FileResponse(path)
+
+
+@web.middleware
+async def fresh_files(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Files of the page are asked for again on every visit (they have no hash in their names); 304 when unchanged."""
+    response = await handler(request)
+    if request.path.startswith("/static/"):
+        response.headers.setdefault("Cache-Control", "no-cache")
+    return response
+
+
+def make_app(hub: Hub, calls: Calls, web_folder: Path) -> web.Application:
+    """The application; its start-up and clean-up start and stop the hub, the engines and the calls."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[edge, fresh_files])
+    app[HUB], app[CALLS], app[WEB] = hub, calls, web_folder
+    app.router.add_get("/", page)
+    app.router.add_get("/favicon.ico", favicon)
+    app.router.add_static("/static", web_folder)
+    app.router.add_post("/offer", offer)
+    app.router.add_get("/ice-servers", get_ice_servers)
+    app.router.add_get("/languages", get_languages)
+    app.router.add_get("/health", get_health)
+    app.router.add_get("/metrics", get_metrics)
+    app.router.add_post("/session/create", create_session)
+    app.router.add_get("/session/status", session_status)
+    app.cleanup_ctx.append(_lifetime)
+    return app
+
+
+async def _lifetime(app: web.Application) -> AsyncIterator[None]:
+    hub, calls = app[HUB], app[CALLS]
+    await hub.fleet.start()
+    await hub.start()
+    yield
+    await calls.stop()
+    await hub.stop()
+    await hub.fleet.stop()
