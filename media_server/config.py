@@ -60,12 +60,18 @@ class Settings:
     transcripts_path: str = setting("/data/transcripts", "Where transcripts would be kept")
 
     max_sessions: int = setting(16, "Calls at a time; more are refused with 503 and `Retry-After`")
-    resume_secs: float = setting(30.0, "A call whose network is lost is kept this long for its page to come back")
+    resume_secs: float = setting(
+        30.0, "A call whose network is lost is kept this long for its page to come back"
+    )
     max_queue_wait_ms: int = setting(1500, "New calls are refused while finals wait longer than this")
     max_loop_lag_ms: int = setting(200, "New calls are refused while the event loop runs later than this")
 
-    ice_servers: tuple[str, ...] = setting((), "STUN and TURN addresses given to pages and used by the server")
-    turn_secret: str = setting("", "Shared secret of the TURN server (coturn `static-auth-secret`)", secret=True)
+    ice_servers: tuple[str, ...] = setting(
+        (), "STUN and TURN addresses given to pages and used by the server"
+    )
+    turn_secret: str = setting(
+        "", "Shared secret of the TURN server (coturn `static-auth-secret`)", secret=True
+    )
     turn_ttl_secs: int = setting(3600, "Lifetime of TURN credentials, at most 3600")
     rtc_port_min: int = setting(0, "First UDP port for media; 0: any")
     rtc_port_max: int = setting(0, "Last UDP port for media; 0: any")
@@ -90,11 +96,15 @@ class Settings:
     mt_provider: str = setting("local", "Who translates", choices=("local",))
     apertium_modes: str = setting("/usr/share/apertium/modes", "Folder of Apertium's modes")
     tts_provider: str = setting("local", "Who speaks", choices=("local",))
-    tts_engine: str = setting(AUTO, "`piper`, `espeak-ng`, or the best there is", choices=(AUTO, "piper", "espeak-ng"))
+    tts_engine: str = setting(
+        AUTO, "`piper`, `espeak-ng`, or the best there is", choices=(AUTO, "piper", "espeak-ng")
+    )
     enable_rnnoise: bool = setting(True, "Denoise with RNNoise; else with a noise gate")
     noise_gate_threshold: float = setting(0.015, "The gate closes under this RMS, as a share of full scale")
     noise_gate_attenuation: float = setting(0.2, "What the closed gate multiplies by")
-    speech_queue_secs: float = setting(12.0, "Interpretation that may wait to be heard before some is skipped")
+    speech_queue_secs: float = setting(
+        12.0, "Interpretation that may wait to be heard before some is skipped"
+    )
 
     def __repr__(self) -> str:
         shown = []

@@ -28,9 +28,9 @@ class Principal:
 def authorize(request: web.Request, settings: Settings) -> Principal:
     """The principal of a request. Raises Unauthorized (401) or Forbidden (403)."""
     origin = request.headers.get("Origin")
-    if settings.allowed_origins and origin and not _own(origin, request):
-        if origin.rstrip("/") not in {allowed.rstrip("/") for allowed in settings.allowed_origins}:
-            raise Forbidden("Pages of this origin may not use this server.", code="ORIGIN_NOT_ALLOWED")
+    allowed = {name.rstrip("/") for name in settings.allowed_origins}
+    if allowed and origin and not _own(origin, request) and origin.rstrip("/") not in allowed:
+        raise Forbidden("Pages of this origin may not use this server.", code="ORIGIN_NOT_ALLOWED")
     if not settings.api_keys:
         return Principal()
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from media_server.engines.base import RECOGNIZER_RATE, Pcm
 
 MAX_DELAY_S = 1.0  # network both ways, jitter buffers, the player and up to 400 ms of room
-WINDOW = 4096  # samples compared at a time, 256 ms: long enough that speech does not resemble itself by chance
+WINDOW = (
+    4096  # samples compared at a time, 256 ms: long enough that speech does not resemble itself by chance
+)
 HOP = 1280  # samples between two comparisons, 80 ms
 COPY_SHARE = 0.5  # share of the microphone's energy that a copy explains
 TAIL_S = 3.0  # words may come back this long after they were played: an utterance ends late
@@ -151,5 +153,8 @@ def _common(first: tuple[str, ...], second: tuple[str, ...]) -> int:
     for word in first:
         previous = 0
         for index, other in enumerate(second, 1):
-            previous, row[index] = row[index], previous + 1 if word == other else max(row[index], row[index - 1])
+            previous, row[index] = (
+                row[index],
+                previous + 1 if word == other else max(row[index], row[index - 1]),
+            )
     return row[-1]

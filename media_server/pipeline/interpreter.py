@@ -233,4 +233,3 @@ class Interpreter:
     def busy(self) -> bool:
         """An utterance is open, or an engine works on one."""
         return self._hearing.busy or len(self._tasks) > 0
-

@@ -44,6 +44,7 @@ class Hub:
         self.outcomes: Counter[str] = Counter()
         self._sessions: dict[str, Session] = {}
         self._rooms: dict[str, Room] = {}
+        self._drained = asyncio.Event()
         self._tasks = TaskOwner("hub")
         fleet.listen(self._engine_news)
 
@@ -175,9 +176,10 @@ class Hub:
             self.metrics.loop_lag.observe(late * 1000)
             now = self.clock()
             for session in self:
-                if session.line is None and session.lost_at_s is not None:
-                    if now - session.lost_at_s > self.settings.resume_secs:
-                        await self.end(session, "lost")
+                away_s = now - session.lost_at_s if session.lost_at_s is not None else 0.0
+                if session.line is None and away_s > self.settings.resume_secs:
+                    await self.end(session, "lost")
+            self._check_drained()
 
     async def drain(self) -> None:
         """No new calls; running ones are told, and may go on for ``DRAIN_SECS``. Returns when none is left."""
@@ -185,7 +187,11 @@ class Hub:
         retry = max(1, round(self.settings.drain_secs))
         for session in self:
             session.tell(Goodbye("The server is restarting; the call comes back by itself.", retry))
+        self._check_drained()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_secs):
-                while any(session.line is not None for session in self):
-                    await asyncio.sleep(TICK_S)
+                await self._drained.wait()
+
+    def _check_drained(self) -> None:
+        if self.draining and not any(session.line is not None for session in self):
+            self._drained.set()
