@@ -27,14 +27,26 @@ candidates() {
         done
         IFS=$old
     done
-    for root in "${PYENV_ROOT:-}" "$HOME/.pyenv"; do
+    # Version managers, found by their variables, by their place on PATH and in the home folder. HOME may be another
+    # folder than the account's, in containers and in tests.
+    account=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)
+    on_path=$(printf '%s\n' "$PATH" | tr : '\n')
+    printf '%s\n' "$on_path" | sed -n 's|/shims/*$||p' | while read -r root; do # pyenv
+        printf '%s\n' "$root"/versions/*/bin/python
+    done
+    printf '%s\n' "$on_path" | sed -n 's|/condabin/*$||p' | while read -r root; do
+        printf '%s\n' "$root/bin/python" "$root"/envs/*/bin/python
+    done
+    for root in "${PYENV_ROOT:-}" "$HOME/.pyenv" "${account:+$account/.pyenv}"; do
         [ -n "$root" ] && printf '%s\n' "$root"/versions/*/bin/python
     done
     for root in "${CONDA_PREFIX:-}" "${CONDA_EXE:+${CONDA_EXE%/*/*}}" "$HOME/miniconda3" "$HOME/anaconda3" \
-        "$HOME/miniforge3" "$HOME/mambaforge" /opt/conda /opt/miniconda3; do
+        "$HOME/miniforge3" "$HOME/mambaforge" "${account:+$account/miniconda3}" "${account:+$account/miniforge3}" \
+        /opt/conda /opt/miniconda3; do
         [ -n "$root" ] && printf '%s\n' "$root/bin/python" "$root"/envs/*/bin/python
     done
-    for root in "${UV_PYTHON_INSTALL_DIR:-}" "${XDG_DATA_HOME:-$HOME/.local/share}/uv/python"; do
+    for root in "${UV_PYTHON_INSTALL_DIR:-}" "${XDG_DATA_HOME:-$HOME/.local/share}/uv/python" \
+        "${account:+$account/.local/share/uv/python}"; do
         [ -n "$root" ] && printf '%s\n' "$root"/*/bin/python3
     done
     for root in /opt/homebrew /usr/local /usr /opt/python/*; do
