@@ -12,6 +12,12 @@ import signal
 import ssl
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what is imported at run time decides how soon the server listens
+    from media_server.config import Settings
+    from media_server.rooms.hub import Hub
+    from media_server.rtc.calls import Calls
 
 USAGE = """usage: meeting-voice-language            start the server (settings: environment and .env)
        meeting-voice-language models ... list, fetch and verify models"""
@@ -39,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
-def _run(settings: object) -> int:
+def _run(settings: Settings) -> int:
     try:
         import uvloop
     except ImportError:  # Windows
@@ -47,10 +53,9 @@ def _run(settings: object) -> int:
     return uvloop.run(_serve(settings))
 
 
-async def _serve(settings_: object) -> int:
+async def _serve(settings: Settings) -> int:
     from aiohttp import web
 
-    from media_server.config import Settings
     from media_server.engines.fleet import Fleet
     from media_server.engines.registry import choose, look_around
     from media_server.errors import ConfigError
@@ -61,8 +66,6 @@ async def _serve(settings_: object) -> int:
     from media_server.rtc.calls import Calls
     from signaling.app import make_app
 
-    assert isinstance(settings_, Settings)
-    settings = settings_
     logger = logging.getLogger("media_server")
     hardening.install()
     store = ModelStore(settings.models_path)
@@ -101,11 +104,9 @@ def web_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "web"
 
 
-def _tls(settings: object) -> ssl.SSLContext | None:
-    from media_server.config import Settings
+def _tls(settings: Settings) -> ssl.SSLContext | None:
     from signaling import certificate
 
-    assert isinstance(settings, Settings)
     if settings.tls_certfile:
         return certificate.server_context(settings.tls_certfile, settings.tls_keyfile)
     if not settings.tls:
@@ -113,14 +114,10 @@ def _tls(settings: object) -> ssl.SSLContext | None:
     return certificate.server_context(*certificate.self_signed(settings.models_path.parent / "tls"))
 
 
-def _say_hello(hub: object, calls: object, settings: object, *, secure: bool) -> None:
+def _say_hello(hub: Hub, calls: Calls, settings: Settings, *, secure: bool) -> None:
     """Where the server is, which engine does what and why, and what would make it better."""
-    from media_server.config import Settings
-    from media_server.rooms.hub import Hub
-    from media_server.rtc.calls import Calls
     from signaling.certificate import local_address
 
-    assert isinstance(hub, Hub) and isinstance(calls, Calls) and isinstance(settings, Settings)
     scheme = "https" if secure else "http"
     lines = ["", f"  Open {scheme}://localhost:{settings.port}/"]
     if secure:

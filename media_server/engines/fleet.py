@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from media_server.clock import Clock, monotonic
@@ -170,7 +171,7 @@ class Fleet:
             self._metrics.mt.labels(step.engine).observe((self._clock() - started) * 1000)
         return Translated(text, route.by)
 
-    async def speak(self, request: SpeakRequest) -> AsyncIterator[Speech]:
+    async def speak(self, request: SpeakRequest) -> AsyncGenerator[Speech]:
         """Pieces of speech, from the next voice when one fails before its first piece. Raises EngineError."""
         error: EngineError = EngineUnavailable("no voice speaks this language")
         for host in self.voices:
@@ -187,11 +188,12 @@ class Fleet:
             begun = False
             started = self._clock()
             try:
-                async for piece in host.speak(request, deadline_s=SPEAK_DEADLINE_S):
-                    if not begun:
-                        begun = True
-                        self._metrics.tts.labels(host.spec.name).observe((self._clock() - started) * 1000)
-                    yield piece
+                async with aclosing(host.speak(request, deadline_s=SPEAK_DEADLINE_S)) as pieces:
+                    async for piece in pieces:
+                        if not begun:
+                            begun = True
+                            self._metrics.tts.labels(host.spec.name).observe((self._clock() - started) * 1000)
+                        yield piece
                 return
             except EngineError as failure:
                 self._metrics.tts_failures.labels(host.spec.name).inc()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
@@ -286,7 +286,7 @@ class Channel:
             if not first:
                 self._publish(Spoken(text.caption.id, self.target, _NOTHING, last=True))
 
-    async def _pieces(self, text: _Text) -> AsyncIterator[Speech]:
+    async def _pieces(self, text: _Text) -> AsyncGenerator[Speech]:
         begun = False
         if text.ahead is not None:
             while (piece := await text.ahead.pieces.get()) is not None:
@@ -298,7 +298,7 @@ class Channel:
                 async for piece in pieces:
                     yield piece
 
-    def _voice(self, text: str, speed: float) -> AsyncIterator[Speech]:
+    def _voice(self, text: str, speed: float) -> AsyncGenerator[Speech]:
         return self._fleet.speak(SpeakRequest(text, self.target, speed))
 
 
