@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from media_server.events import Heard
+from media_server.pipeline.translate import LiveCaption
+
+
+def heard(text: str, committed: int, *, final: bool = False) -> Heard:
+    return Heard("u1", 1, text, committed, "en", 0, 900, final=final)
+
+
+def test_only_committed_text_is_translated_and_each_text_once() -> None:
+    line = LiveCaption("u1", "ab", "es")
+    assert line.to_translate(heard("Good morn", 0)) == ""
+    assert line.to_translate(heard("Good morning eve", 4)) == "Good"
+    assert line.to_translate(heard("Good morning every", 4)) == ""
+    assert line.to_translate(heard("Good morning everyone", 12)) == "Good morning"
+
+
+def test_a_caption_keeps_the_translation_there_is_and_revisions_grow() -> None:
+    line = LiveCaption("u1", "ab", "es")
+    first = line.heard(heard("Good morn", 4))
+    second = line.translated("Bueno", 0, 10.0)
+    third = line.heard(heard("Good morning", 4))
+    assert second is not None
+    assert (first.revision, second.revision, third.revision) == (1, 2, 3)
+    assert third.translation == "Bueno"
+
+
+def test_a_wording_changes_at_most_twice_a_second_but_may_grow_at_any_time() -> None:
+    line = LiveCaption("u1", "ab", "es")
+    line.translated("Bueno", 0, 10.0)
+    assert line.translated("Buenos días", 0, 10.1) is not None  # longer, same beginning
+    assert line.translated("Buen día a todos", 0, 10.2) is not None  # the first change of wording
+    assert line.translated("Buenos días a todos", 0, 10.3) is None  # too soon after it
+    assert line.translated("Buenos días a todos", 0, 10.8) is not None
+    assert line.translated("Buenos días a todos", 0, 20.0) is None  # nothing new
+
+
+def test_the_final_says_everything() -> None:
+    line = LiveCaption("u1", "ab", "es")
+    line.heard(heard("Good", 0))
+    final = line.final(heard("Good morning.", 13, final=True), "Buenos días.", "")
+    assert (final.final, final.text, final.translation) == (True, "Good morning.", "Buenos días.")
+    assert (final.committed, final.translation_committed) == (13, 12)
