@@ -1,0 +1,193 @@
+"""One utterance from its first sound to its final text: sound, agreed words, and what was asked about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from media_server.engines.base import Hypothesis, Recognition
+from media_server.events import Heard
+from media_server.pipeline.agree import Agreement, words_of
+from media_server.pipeline.detect import FRAME_MS
+from media_server.pipeline.window import Window
+
+NO_SPEECH = 0.6
+NO_SPEECH_LOGPROB = -1.0
+CERTAIN_LANGUAGE = 0.6  # two windows in a row that say so decide the language of an open utterance
+
+# What the recognizer has learnt to write under breath, music and room noise. People say it, too: evidence decides.
+_PHRASES = (
+    "you|thankyou|thanks|thanksforwatching|thankyouforwatching|thankyouverymuch|bye|byebye|oh|ah|uh|um|hmm|mm|mhm|so|"
+    "the|music|applause|laughter|okay|pleasesubscribe|silence|iloveyou|gracias|graciasporverelvideo|merci|obrigado|"
+    "subtitlesbytheamaraorgcommunity|soustitragestradiocanada"
+)
+_OFTEN_INVENTED = frozenset(_PHRASES.split("|"))
+
+
+@dataclass(slots=True)
+class Pause:
+    """A silence inside or after an utterance, from the moment its ending is worked out ahead of time."""
+
+    until: int
+    """One past the last frame of the window that was decoded."""
+    ahead: Recognition | None = None
+    turn: float | None = None
+    turn_due: bool = False
+    """The turn detector has been asked and has not answered."""
+    wait: tuple[float | None, int] | None = None
+    """Silence that ends the utterance (ms), and the ``turn`` that this was worked out from."""
+
+
+@dataclass(slots=True)
+class Utterance:
+    """Positions are frame numbers of the call."""
+
+    id: str
+    start: int
+    window: Window
+    language: str | None
+    """To recognize in; None while it is being detected."""
+    english: bool
+    prompt: str
+    agreement: Agreement = field(default_factory=Agreement)
+    in_english: Agreement = field(default_factory=Agreement)
+    last_voice: int = 0
+    """One past the last voiced frame."""
+    voiced: int = 0
+    """Frames of voice so far."""
+    revision: int = 0
+    shown: tuple[str, int, str | None, int] = ("", 0, None, 0)
+    heard_language: str = ""
+    probability: float = 0.0
+    partials: int = 0
+    decoded_until: int = 0
+    """One past the last frame of the newest window whose hypothesis was used."""
+    pause: Pause | None = None
+    announced: bool = False
+    """Speaking(on) was said."""
+
+    @property
+    def voice_ms(self) -> int:
+        return self.voiced * FRAME_MS
+
+    @property
+    def spoken(self) -> str:
+        """The language as far as it is known."""
+        return self.language or self.heard_language or ""
+
+    def believable(self, hypothesis: Hypothesis, until: int) -> bool:
+        """Whether these words were said, by what the recognizer and the speech detector think of the window."""
+        words = words_of(hypothesis.text)
+        if not words:
+            return False
+        if hypothesis.no_speech_prob > NO_SPEECH and hypothesis.avg_logprob < NO_SPEECH_LOGPROB:
+            return False
+        voiced, probability = self.window.voice(high=until)
+        voiced_ms = voiced * FRAME_MS
+        evidence = min(1.0, voiced_ms / 400) * probability  # 0 to 1
+        needed = -0.35 - 1.1 * evidence  # the less voice there is, the surer the recognizer must be
+        if "".join(word.key for word in words) in _OFTEN_INVENTED:
+            needed += 0.25
+        if voiced_ms and len(words) > 2 + voiced_ms / 90:
+            return False  # nobody speaks eleven words a second
+        return hypothesis.avg_logprob >= needed
+
+    def take(self, result: Recognition, until: int, hold_back: int) -> None:
+        """Uses the answer for the window up to ``until`` as one of the hypotheses that have to agree."""
+        if until <= self.decoded_until:
+            return
+        self.decoded_until = until
+        if not self.believable(result.transcript, until):
+            self.agreement.forget()
+            return
+        sure = self._settle_language(result)
+        self.agreement.update(result.transcript.text, hold_back, commit=sure)
+        if self.english and result.english is not None and result.language != "en":
+            self.in_english.update(result.english.text, hold_back, commit=sure)
+
+    def _settle_language(self, result: Recognition) -> bool:
+        """Whether words may be committed: the language is known, or two windows in a row are sure of the same."""
+        if self.language is not None:
+            return True
+        before, certain = self.heard_language, self.probability >= CERTAIN_LANGUAGE
+        self.heard_language, self.probability = result.language, result.language_probability
+        if result.language_probability < CERTAIN_LANGUAGE:
+            return False
+        if result.language != before:
+            self.agreement.forget()
+            self.in_english.forget()
+        elif certain:
+            self.language = result.language
+        return True
+
+    def partial(self, end: int) -> list[Heard]:
+        """The newest text up to frame ``end``, if anything in it is new."""
+        english = self.in_english.text if self.english and self.in_english.text else None
+        state = (
+            self.agreement.text,
+            len(self.agreement.committed),
+            english,
+            len(self.in_english.committed) if english else 0,
+        )
+        if state == self.shown or not state[0]:
+            return []
+        self.shown = state
+        heard = self._heard(state[0], state[1], english, state[3], end, final=False)
+        self.revision += 1
+        return [heard]
+
+    def final(self, result: Recognition, until: int) -> Heard | None:
+        """What this answer makes of the utterance if it is the last one; None when nothing was said.
+
+        Words that were committed stay, even if the recognizer has changed its mind about all of it. A text that was
+        shown and turns out to be nothing is withdrawn by an empty final. Changes nothing.
+        """
+        good = self.believable(result.transcript, until)
+        if not good and not self.agreement.committed:
+            if not self.shown[0]:
+                return None
+            return self._heard("", 0, None, 0, self.last_voice, final=True)
+        text = self.agreement.finished(result.transcript.text) if good else self.agreement.committed
+        english: str | None = None
+        if self.english and result.language != "en":
+            said = result.english.text if result.english is not None and good else ""
+            english = self.in_english.finished(said) or None
+        return self._heard(
+            text,
+            len(text),
+            english,
+            len(english or ""),
+            self.last_voice,
+            final=True,
+            language=result.language,
+            logprob=result.transcript.avg_logprob,
+        )
+
+    def sentence(self, text: str, english: str | None, end: int) -> Heard:
+        """The final of a sentence that was committed to its end while the speaker goes on."""
+        return self._heard(text, len(text), english, len(english or ""), end, final=True)
+
+    def _heard(
+        self,
+        text: str,
+        committed: int,
+        english: str | None,
+        english_committed: int,
+        end: int,
+        *,
+        final: bool,
+        language: str = "",
+        logprob: float | None = None,
+    ) -> Heard:
+        return Heard(
+            utterance=self.id,
+            revision=self.revision + 1,
+            text=text,
+            committed=committed,
+            language=language or self.spoken or "en",
+            start_ms=self.start * FRAME_MS,
+            end_ms=end * FRAME_MS,
+            final=final,
+            confidence=None if logprob is None else round(min(1.0, 2.718281828**logprob), 3),
+            english=english,
+            english_committed=english_committed,
+        )
