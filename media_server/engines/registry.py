@@ -78,7 +78,7 @@ def look_around(settings: Settings, store: ModelStore) -> Found:
     return Found(
         modules=frozenset(name for name in _MODULES if find_spec(name) is not None),
         whisper=whisper,
-        turn=str(turn) if turn else "",
+        turn=str(turn / f"{TURN_MODEL}-cpu.onnx") if turn else "",
         piper={voice.name: voice.language for voice in store.voices()},
         apertium=installed_pairs(settings.apertium_modes),
         cuda=_has_cuda(),

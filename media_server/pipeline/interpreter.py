@@ -129,7 +129,7 @@ class Interpreter:
         resampler = self._resamplers.get(rate * 1_000_000 + to)
         if resampler is None:
             resampler = self._resamplers[rate * 1_000_000 + to] = Resampler(rate, to)
-        return resampler.push(pcm)
+        return resampler.process(pcm)
 
     # -- control ------------------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Interpreter:
 
     def played(self, pcm: Pcm, at_s: float) -> None:
         """A frame of interpretation (int16, 48 kHz) that was sent to this speaker at ``at_s``."""
-        self._canceller.played(self._played_resampler.push(pcm), at_s)
+        self._canceller.played(self._played_resampler.process(pcm), at_s)
 
     def said(self, texts: tuple[str, ...], from_s: float, until_s: float) -> None:
         """What the interpretation that this speaker hears says, between two times of the clock."""
