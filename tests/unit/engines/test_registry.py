@@ -1,0 +1,90 @@
+"""Which engine runs, and which way a language takes."""
+
+from __future__ import annotations
+
+from media_server import config
+from media_server.engines.base import Pair
+from media_server.engines.registry import Found, Plan, Routes, choose
+
+ALL = frozenset({"faster_whisper", "ctranslate2", "piper", "espeakng_loader", "onnxruntime"})
+FULL = Found(
+    modules=ALL,
+    whisper={"base": "/m/whisper-base", "tiny.en": "/m/whisper-tiny.en"},
+    turn="/m/turn.onnx",
+    piper={"en_US-joe-medium": "en"},
+    apertium=(Pair("en", "es", 60),),
+    cores=2,
+)
+
+
+def plan(found: Found = FULL, **environ: str) -> Plan:
+    return choose(config.load(environ), found, "models fetch")
+
+
+def test_everything_there_means_nothing_missing() -> None:
+    chosen = plan()
+    assert [spec.name for spec in chosen.specs] == [
+        "faster-whisper",
+        "smart-turn",
+        "apertium",
+        "piper",
+        "espeak-ng",
+    ]
+    assert chosen.missing == ()
+    assert all(spec.reason for spec in chosen.specs)
+
+
+def test_an_explicit_size_wins_and_a_missing_one_falls_back_with_the_command() -> None:
+    assert plan(ASR_MODEL_SIZE="tiny.en").recognize[0].settings["model_dir"] == "/m/whisper-tiny.en"
+    fallen = plan(ASR_MODEL_SIZE="small")
+    assert fallen.recognize[0].settings["model_dir"] == "/m/whisper-base"
+    assert fallen.missing[0].command == "models fetch whisper-small"
+
+
+def test_with_nothing_at_all_the_server_has_words_for_everything() -> None:
+    empty = plan(Found())
+    assert empty.specs == ()
+    assert {missing.stage for missing in empty.missing} == {"recognize", "turn", "translate", "speak"}
+    assert all(missing.command for missing in empty.missing)
+
+
+def test_the_number_format_follows_the_device() -> None:
+    cpu = plan().recognize[0].settings
+    assert (cpu["device"], cpu["compute_type"], cpu["threads"]) == ("cpu", "int8", 1)
+    gpu = Found(modules=ALL, whisper={"base": "b", "large-v3-turbo": "t"}, cuda=True)
+    settings = plan(gpu).recognize[0].settings
+    assert (settings["device"], settings["compute_type"], settings["model_dir"]) == ("cuda", "float16", "t")
+    assert plan(gpu, ASR_DEVICE="cpu").recognize[0].settings["model_dir"] == "b"
+
+
+def test_more_cores_mean_more_recognizers_unless_told() -> None:
+    assert len(plan(Found(modules=ALL, whisper={"base": "b"}, cores=8)).recognize) == 4
+    assert len(plan(ASR_WORKERS="3").recognize) == 3
+
+
+def test_a_voice_engine_can_be_asked_for() -> None:
+    assert [spec.name for spec in plan(TTS_ENGINE="espeak-ng").speak] == ["espeak-ng"]
+
+
+def test_the_direct_way_is_better_than_a_detour_of_equal_steps() -> None:
+    routes = Routes({"apertium": [Pair("en", "es", 60), Pair("es", "pt", 60), Pair("fr", "es", 60)]}, {})
+    assert [step.target for step in routes.find("en", "pt")[0].steps] == ["es", "pt"]
+    assert routes.find("en", "pt")[0].by == "Apertium in two steps"
+    assert routes.find("fr", "es")[0].by == "Apertium"
+    assert routes.find("pt", "en") == ()
+
+
+def test_speech_into_english_by_the_recognizer_beats_a_poorer_text_pair_and_can_only_come_first() -> None:
+    routes = Routes(
+        {"apertium": [Pair("es", "en", 60), Pair("en", "es", 60), Pair("fr", "es", 60)]},
+        {"faster-whisper": [Pair("es", "en", 75), Pair("fr", "en", 75), Pair("de", "en", 75)]},
+    )
+    assert [route.by for route in routes.find("es", "en")[:2]] == ["Whisper", "Apertium"]
+    assert routes.find("de", "es")[0].by == "Whisper, then Apertium"
+    assert routes.find("fr", "es")[0].by == "Apertium"
+    assert all(not step.from_speech for route in routes.pairs().values() for step in route.steps[1:])
+
+
+def test_the_same_language_needs_no_step() -> None:
+    (route,) = Routes({}, {}).find("en", "en")
+    assert route.steps == ()

@@ -1,0 +1,90 @@
+"""A fleet whose translations and voices are simple functions, with switches for what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import numpy as np
+
+from media_server.engines.base import Pair, SpeakRequest, Speech
+from media_server.engines.fleet import Translated
+from media_server.engines.registry import Route, Routes
+from media_server.errors import EngineFailed
+from media_server.events import Caption, Heard, RoomEvent, Spoken
+
+
+class FakeFleet:
+    """Translates by upper case with the target's code; a voice gives 100 ms a word."""
+
+    def __init__(self) -> None:
+        self.routes = Routes(
+            {"upper": [Pair("en", "es", 60), Pair("es", "pt", 60)]},
+            {"ears": [Pair("fr", "en", 75)]},
+        )
+        self.broken: set[str] = set()
+        self.translated: list[str] = []
+        self.spoken: list[SpeakRequest] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def translate(self, text: str, route: Route) -> Translated:
+        await self.hold.wait()
+        if "translate" in self.broken:
+            raise EngineFailed("broken")
+        self.translated.append(text)
+        for step in route.steps:
+            if not step.from_speech:
+                text = f"{text.upper()}/{step.target}"
+        return Translated(text, route.by)
+
+    async def speak(self, request: SpeakRequest) -> AsyncGenerator[Speech]:
+        if "speak" in self.broken:
+            raise EngineFailed("broken")
+        self.spoken.append(request)
+        for _ in request.text.split():
+            yield Speech(np.ones(4800, np.int16))
+
+
+class Listener:
+    """A member of a room that keeps what it is given."""
+
+    def __init__(self, speaker: str, target: str) -> None:
+        self.speaker = speaker
+        self.target = target
+        self.events: list[RoomEvent] = []
+        self.sound: list[Spoken] = []
+        self.news = asyncio.Event()
+
+    def tell(self, event: RoomEvent) -> None:
+        self.events.append(event)
+        self.news.set()
+
+    def hear(self, spoken: Spoken, speaker: str) -> None:
+        self.sound.append(spoken)
+        self.news.set()
+
+    @property
+    def captions(self) -> list[Caption]:
+        return [event for event in self.events if isinstance(event, Caption)]
+
+    @property
+    def finals(self) -> list[Caption]:
+        return [caption for caption in self.captions if caption.final]
+
+    def clips(self) -> int:
+        return sum(spoken.last for spoken in self.sound)
+
+    async def until(self, condition: object) -> None:
+        """Waits for news until ``condition()`` is true, at most 5 s."""
+        assert callable(condition)
+        async with asyncio.timeout(5):
+            while not condition():
+                self.news.clear()
+                await self.news.wait()
+
+
+def heard(text: str, utterance: str = "u1", *, final: bool = True, language: str = "en", committed: int = -1,
+          english: str | None = None) -> Heard:  # fmt: skip
+    length = len(text) if committed < 0 else committed
+    return Heard(utterance, 1, text, length, language, 0, 1000, final=final, english=english)
