@@ -81,7 +81,7 @@ class Hub:
             while True:
                 # Only reading is the network's affair: what write() raises is the disk's and goes up.
                 try:
-                    chunk = answer.read(_CHUNK)
+                    chunk = answer.read1(_CHUNK)  # what has come; read() would wait for more
                 except (OSError, http.client.HTTPException) as error:
                     return _reason(error)
                 if not chunk:

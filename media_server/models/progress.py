@@ -28,6 +28,7 @@ class Progress:
         self._total = 0
         self._done = 0
         self._preview = 0
+        self._shown = 0
         self._started = 0.0
         self._drawn = 0.0
         self._said = 0.0
@@ -35,7 +36,7 @@ class Progress:
     def start(self, title: str, total: int) -> None:
         """Begins a model of ``total`` bytes."""
         self._title, self._total = title, total
-        self._done = self._preview = 0
+        self._done = self._preview = self._shown = 0
         self._said = self._drawn = 0.0
         self._started = time.monotonic()
         if not self._bar:
@@ -66,7 +67,9 @@ class Progress:
     def _show(self) -> None:
         if self._quiet or not self._total:
             return
-        share = min(1.0, (self._done + self._preview) / self._total)
+        # A package that has come is then unpacked: the bar waits meanwhile instead of falling back.
+        self._shown = max(self._shown, min(self._total, self._done + self._preview))
+        share = self._shown / self._total
         if not self._bar:
             if share >= self._said + _LINE_STEP and share < 1.0:
                 self._said = share
@@ -76,8 +79,8 @@ class Progress:
         if now - self._drawn < _REDRAW_S and share < 1.0:
             return
         self._drawn = now
-        rate = (self._done + self._preview) / max(now - self._started, 0.1)
-        text = f" {share:4.0%}  {human(share * self._total)} of {human(self._total)}  {human(rate)}/s"
+        rate = self._shown / max(now - self._started, 0.1)
+        text = f" {share:4.0%}  {human(self._shown)} of {human(self._total)}  {human(rate)}/s"
         width = max(10, min(40, shutil.get_terminal_size().columns - len(self._title) - len(text) - 4))
         filled = round(width * share)
         self._out.write(f"\r\x1b[K{self._title} [{'#' * filled}{'.' * (width - filled)}]{text}")

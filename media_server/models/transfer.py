@@ -53,10 +53,9 @@ class Transfer:
         while chunk := self._out.read(_CHUNK):
             self._hash.update(chunk)
             self._size += len(chunk)
-        if self._size > file.size:
+        progress.advance(self._size)
+        if self._size >= file.size and not self.is_right():
             self.restart()
-        elif self._size:
-            progress.advance(self._size)
 
     def __enter__(self) -> Transfer:
         return self
