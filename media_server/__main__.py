@@ -100,8 +100,10 @@ async def _serve(settings: Settings) -> int:
 
 
 def web_folder() -> Path:
-    """The page's files: beside the packages, in a checkout as well as installed."""
-    return Path(__file__).resolve().parent.parent / "web"
+    """The page's files: `web/` in a checkout, inside the package where it is installed."""
+    package = Path(__file__).resolve().parent
+    installed = package / "web"
+    return installed if installed.is_dir() else package.parent / "web"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
