@@ -94,7 +94,7 @@ class Resampler:
     def delay_ms(self) -> float:
         return self._plan.delay_out * 1000 / self.target if self._plan else 0.0
 
-    def push(self, pcm: Pcm) -> Pcm:
+    def process(self, pcm: Pcm) -> Pcm:
         """The samples that can be made with ``pcm``; the very array where nothing changes."""
         plan = self._plan
         if plan is None:
@@ -131,5 +131,5 @@ def resample(pcm: Pcm, source: int, target: int) -> Pcm:
     wanted = round(len(pcm) * target / source)
     skip = plan.delay_out
     tail = np.zeros(math.ceil((skip + 1) * source / target) + 2 * plan.block_in, np.int16)
-    out = stream.push(np.concatenate((pcm, tail)))[skip : skip + wanted]
+    out = stream.process(np.concatenate((pcm, tail)))[skip : skip + wanted]
     return out

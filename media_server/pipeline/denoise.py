@@ -37,7 +37,9 @@ class DenoiserUnavailable(InterpreterError):
 
 
 class Denoiser(Protocol):
-    """``process`` takes a multiple of 480 samples and gives as many back, as an array the caller may keep."""
+    """``process`` gives an array back that the caller may keep: as many samples as it got where that is a
+    multiple of 480; what is left of other pieces waits for the next.
+    """
 
     name: str
     reason: str
@@ -141,6 +143,23 @@ def _library() -> _Library:
     return _Library(path)
 
 
+class _Whole:
+    """Whole frames of a stream whose pieces may end anywhere."""
+
+    def __init__(self) -> None:
+        self._rest: Pcm | None = None
+
+    def take(self, pcm: Pcm) -> Pcm:
+        if self._rest is not None:
+            pcm = np.concatenate((self._rest, pcm))
+            self._rest = None
+        left = len(pcm) % FRAME
+        if left:
+            self._rest = pcm[-left:].copy()
+            pcm = pcm[:-left]
+        return pcm
+
+
 class RNNoise:
     """One stream through RNNoise. ``speech`` is the probability of a voice in the last frame, 0 to 1."""
 
@@ -158,10 +177,10 @@ class RNNoise:
         self._buffer = np.zeros(FRAME, np.float32)
         self._address = self._buffer.ctypes.data
         self._quiet = _QUIET_FRAMES
+        self._whole = _Whole()
 
     def process(self, pcm: Pcm) -> Pcm:
-        if len(pcm) % FRAME:
-            raise ValueError("RNNoise works on whole frames of 480 samples")
+        pcm = self._whole.take(pcm)
         out = np.empty_like(pcm)
         buffer, address = self._buffer, self._address
         for at in range(0, len(pcm), FRAME):
@@ -208,10 +227,10 @@ class NoiseGate:
         self.threshold, self.attenuation = threshold, attenuation
         self.reason = reason
         self._floor = (threshold * _FULL_SCALE) ** 2
+        self._whole = _Whole()
 
     def process(self, pcm: Pcm) -> Pcm:
-        if len(pcm) % FRAME:
-            raise ValueError("the gate works on whole frames of 480 samples")
+        pcm = self._whole.take(pcm)
         frames = pcm.reshape(-1, FRAME).astype(np.float32)
         energy = np.einsum("ij,ij->i", frames, frames)
         quiet = energy < self._floor * FRAME
