@@ -73,7 +73,7 @@ const health = new HealthWatch(() => api, {
     engines.show(now);
     byId("consent-section").hidden = !(now.consentRequired && consent);
   },
-  onChange: () => void api.languages().then((offer) => { pickers.update(offer); showPath(); }).catch(() => undefined),
+  onChange: () => void fetchLanguages(),
   onUnreachable: () => {
     if (call.running) return; // the call says it itself
     notices.set("server", { level: "error", ...failureWords(new Failure("unreachable"), { host: location.host, live: false }) });
@@ -188,13 +188,24 @@ function failed(failure, nextTryAt) {
   notices.set("call", { level: nextTryAt === null ? "error" : "warning", ...words, actions, nextTryAt, closable: nextTryAt === null });
 }
 
+async function fetchLanguages() {
+  try {
+    pickers.update(await api.languages());
+    showPath();
+  } catch (error) {
+    // Anything else: the next answer of the server brings another try.
+    if (error instanceof Failure && error.code === "unauthorized" && !call.running) failed(error, null);
+  }
+}
+
 async function enterKey() {
   const key = await askKey();
   if (!key) return;
   api.key = key;
   tab.set("key", key);
+  notices.clear("call");
+  health.forget();
   void health.ask();
-  await start();
 }
 
 /** @param {import("./call/api.js").Answer} answer @param {boolean} resumed */
@@ -204,6 +215,7 @@ function answered(answer, resumed) {
   tab.set("session", answer.sessionId ? `${answer.sessionId} ${status.startedAt}` : "");
   if (first) conversation.begin(new Date(status.startedAt));
   else if (!resumed) conversation.beginAgain(Date.now() - status.startedAt);
+  conversation.own = answer.speaker ?? "";
   const room = answer.roomId || api.room;
   byId("room").hidden = !room;
   setText(byId("room"), room ? `Room ${room}` : "");
@@ -226,13 +238,10 @@ function received(message) {
 
 /** @param {Record<string, any>} message */
 function stageStatus({ stage, level, message }) {
-  if (level === "info") {
-    notices.clear(`stage-${stage}`);
-    showHint(String(message));
-  } else {
-    notices.set(`stage-${stage}`, { level: level === "error" ? "error" : "warning", title: String(message), closable: true });
-  }
-  void health.ask();
+  // What loads or starts again is told by the engines' states; a call begins with one such message an engine.
+  if (level === "error") notices.set(`stage-${stage}`, { level: "error", title: String(message), closable: true });
+  else notices.clear(`stage-${stage}`);
+  if (level !== "info") void health.ask();
 }
 
 /** @param {Record<string, any>} message */

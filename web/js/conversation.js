@@ -17,8 +17,12 @@ export class Conversation {
     this.view = new CaptionsView(byId("transcript"), byId("captions"), byId("newest"));
     this.announcer = new Announcer(byId("announcer"));
     this.running = false;
+    /** How captions name this side. */
+    this.own = "";
     /** Whether anything was said in this call. */
     this.spoken = false;
+    /** @type {Map<string, string>} */
+    this.names = new Map();
     /** @type {Set<string>} who speaks right now */
     this.speaking = new Set();
   }
@@ -80,11 +84,18 @@ export class Conversation {
   /** @param {Change} change */
   #show(change) {
     this.spoken = true;
-    this.view.show(change);
+    this.view.show(change, this.#nameOf(change.entry.speaker));
     if (!change.entry.final) return;
     this.announcer.say(change.entry);
     this.events.onHeard(change.entry.lang);
     this.events.onChanged(this.transcript.entries.filter((entry) => entry.final).length);
+  }
+
+  /** @param {string} speaker as the server calls them: letters that mean nothing to people */
+  #nameOf(speaker) {
+    if (speaker === this.own && speaker) return "You";
+    if (!this.names.has(speaker)) this.names.set(speaker, `Speaker ${this.names.size + 1}`);
+    return /** @type {string} */ (this.names.get(speaker));
   }
 
   /** @param {string} note */

@@ -25,6 +25,11 @@ export class HealthWatch {
     });
   }
 
+  /** Whatever is known may be wrong from now on. */
+  forget() {
+    this.engines = "";
+  }
+
   /** @returns {Promise<Health | null>} what the server says now; null when it cannot be reached */
   async ask() {
     window.clearTimeout(this.timer);

@@ -14,6 +14,7 @@ import { Failure, httpFailure } from "../core/failures.js";
  * @property {string} [sourceLang]
  * @property {string} [targetLang]
  * @property {string | null} [roomId]
+ * @property {string} [speaker] how captions name this side
  */
 
 const SHORT_MS = 4_000;

@@ -7,19 +7,19 @@
  * @property {string} model
  * @property {"ready" | "loading" | "restarting" | "failed" | "missing"} state
  * @property {string} reason
- * @property {string} [fetch]
+ * @property {string | null} [fetch]
  * @property {string | null} [offMachine]
  */
 
 /**
  * @typedef {object} Health
- * @property {boolean} ready
+ * @property {boolean} ready whether a new call would be taken and everything is loaded
  * @property {boolean} draining
  * @property {string} version
  * @property {boolean} consentRequired
- * @property {{active: number, max: number}} sessions
- * @property {Engine[]} engines
- * @property {{level: "info" | "warning" | "error", text: string}[]} messages
+ * @property {{active: number, max: number}} [sessions] this and the next two: only to those who may make calls
+ * @property {Engine[]} [engines]
+ * @property {{level: "info" | "warning" | "error", text: string}[]} [messages]
  */
 
 /** @type {Record<string, {title: string, sends: string, task: string}>} */
@@ -55,6 +55,17 @@ export function inOrder(engines) {
 }
 
 /**
+ * The server's messages that are not already told by the state of an engine.
+ *
+ * @param {Health} health
+ * @returns {{level: "info" | "warning" | "error", text: string}[]}
+ */
+export function otherMessages(health) {
+  const told = (health.engines ?? []).filter(({ state, reason }) => reason && (state === "missing" || state === "failed"));
+  return (health.messages ?? []).filter(({ text }) => !told.some(({ reason }) => text.includes(reason)));
+}
+
+/**
  * Who gets something of the conversation besides this server.
  *
  * @param {readonly Engine[]} engines
@@ -83,10 +94,14 @@ export function privacyWords(engines) {
  * @returns {string} empty when nothing loads
  */
 export function loadingWords(engines) {
-  const waiting = inOrder(engines).filter((engine) => engine.state === "loading" || engine.state === "restarting");
-  if (waiting.length === 0) return "";
-  const names = waiting.map((engine) => `${stageTask(engine.stage)} (${[engine.name, engine.model].filter(Boolean).join(" ")})`);
-  return `${capital(list(names))} ${waiting.length === 1 ? "is" : "are"} loading. Captions come as soon as ${waiting.length === 1 ? "it is" : "they are"} ready.`;
+  const named = (/** @type {Engine["state"]} */ state) =>
+    inOrder(engines).filter((engine) => engine.state === state).map(({ stage, name }) => `${stageTask(stage)}${name ? ` (${name})` : ""}`);
+  const loading = named("loading");
+  const restarting = named("restarting");
+  const sentences = [];
+  if (loading.length > 0) sentences.push(`${capital(list(loading))} ${loading.length === 1 ? "is" : "are"} loading.`);
+  if (restarting.length > 0) sentences.push(`${capital(list(restarting))} stopped and ${restarting.length === 1 ? "is" : "are"} starting again.`);
+  return sentences.join(" ");
 }
 
 /** @param {readonly string[]} words */

@@ -1,7 +1,7 @@
 /** Which languages can be chosen, by what the server says works on it. Pure. */
 
 /** @typedef {{code: string, name: string}} Language */
-/** @typedef {{source: string, target: string, by: string, steps: number, voice: string, note: string}} Pair */
+/** @typedef {{source: string, target: string, by: string, steps: number, voice: string | null, note: string}} Pair */
 /** @typedef {{sources: Language[], targets: Language[], pairs: Pair[], defaults: {source: string, target: string}}} Offer */
 /** @typedef {{source: string, target: string}} Choice */
 
@@ -41,8 +41,7 @@ export function languageName(offer, code) {
  * @returns {Language[]} the languages in which this speaker can be heard or, with the same language, read
  */
 export function targetsFor(offer, source) {
-  if (source === DETECT) return offer.targets;
-  const reached = new Set(offer.pairs.filter((pair) => pair.source === source).map((pair) => pair.target));
+  const reached = new Set(offer.pairs.filter((pair) => source === DETECT || pair.source === source).map((pair) => pair.target));
   const listed = offer.targets.filter((target) => reached.has(target.code) || target.code === source);
   const own = offer.sources.find((one) => one.code === source);
   return own && !listed.some((target) => target.code === source) ? [...listed, own] : listed;
@@ -89,7 +88,6 @@ export function pathWords(offer, choice) {
   if (choice.source === DETECT) return "";
   const pair = offer.pairs.find((one) => one.source === choice.source && one.target === choice.target);
   if (!pair) return "";
-  const note = pair.note ? ` ${pair.note}` : "";
-  const through = pair.steps > 1 && !pair.note ? `, in ${pair.steps} steps` : "";
-  return `Translated by ${pair.by}${through}${pair.voice ? `, spoken by ${pair.voice}` : ""}.${note}`;
+  const through = pair.steps > 1 ? ` in ${pair.steps} steps` : "";
+  return `Translated by ${pair.by}${through}, ${pair.voice ? `spoken by ${pair.voice}` : "read only: there is no voice for it here"}.`;
 }

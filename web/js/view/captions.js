@@ -44,8 +44,11 @@ export class CaptionsView {
     new ResizeObserver(() => this.#resized()).observe(scroller);
   }
 
-  /** @param {Change} change */
-  show({ change, entry, index }) {
+  /**
+   * @param {Change} change
+   * @param {string} name of the speaker, shown as soon as there are several
+   */
+  show({ change, entry, index }, name) {
     if (change === "removed") {
       this.forget(entry);
       return;
@@ -56,7 +59,7 @@ export class CaptionsView {
       this.lines.set(entry.key, line);
       this.#insert(line.item, entry, index);
     }
-    this.#fill(line, entry);
+    this.#fill(line, entry, name);
     document.body.dataset.empty = "false";
     if (this.following) this.#follow();
     else this.newest.hidden = false;
@@ -99,8 +102,9 @@ export class CaptionsView {
   /**
    * @param {Line} line
    * @param {Entry} entry
+   * @param {string} name
    */
-  #fill(line, entry) {
+  #fill(line, entry, name) {
     const single = entry.targetLang === "" || entry.targetLang === entry.lang || (entry.final && entry.translation === "");
     line.item.classList.toggle("single", single);
     line.item.dataset.open = String(!entry.final);
@@ -110,7 +114,7 @@ export class CaptionsView {
     words(line.translation, entry.translation, entry.translationCommitted, entry.targetLang);
     setText(line.note, entry.note);
     line.note.hidden = entry.note === "";
-    setText(line.who, entry.speaker);
+    setText(line.who, name);
     this.speakers.add(entry.speaker);
     this.list.classList.toggle("many", this.speakers.size > 1);
     this.#hold(line, entry.final);

@@ -1,6 +1,6 @@
 /** What runs on the server: the list in the settings, the badge that says who gets something, what still loads. */
 
-import { inOrder, loadingWords, privacyWords, stageTask, stageTitle, stateWord } from "../core/engines.js";
+import { inOrder, loadingWords, otherMessages, privacyWords, stageTask, stageTitle, stateWord } from "../core/engines.js";
 import { byId, make, setText } from "./dom.js";
 
 /** @typedef {import("../core/engines.js").Health} Health */
@@ -17,16 +17,17 @@ export class EnginesView {
   /** @param {Health} health */
   show(health) {
     const engines = inOrder(health.engines ?? []);
-    this.#privacy(engines);
-    setText(byId("version"), health.version ? `Version ${health.version}, ${health.sessions.active} of ${health.sessions.max} calls` : "");
+    if (engines.length > 0) this.#privacy(engines);
+    const calls = health.sessions ? `, ${health.sessions.active} of ${health.sessions.max} calls` : "";
+    setText(byId("version"), `Version ${health.version}${calls}`);
     const drawn = JSON.stringify(engines);
     if (drawn !== this.drawn) byId("engines").replaceChildren(...engines.map(engineItem));
     this.drawn = drawn;
     this.#loading(engines);
     this.#missing(engines);
-    (health.messages ?? []).slice(0, 2).forEach((message, index) => {
-      this.notices.set(`server-${index}`, { level: message.level, title: message.text, closable: true });
-    });
+    const [message] = otherMessages(health);
+    if (message) this.notices.set("server-says", { level: message.level, title: message.text, closable: true });
+    else this.notices.clear("server-says");
   }
 
   /** @param {Engine[]} engines */
@@ -47,7 +48,7 @@ export class EnginesView {
   /** @param {Engine[]} engines */
   #loading(engines) {
     const text = loadingWords(engines);
-    if (text) this.notices.set("loading", { level: "info", title: "Getting ready", text, busy: true });
+    if (text) this.notices.set("loading", { level: "info", title: "One moment", text, busy: true });
     else this.notices.clear("loading");
   }
 
