@@ -16,6 +16,11 @@ except ImportError:
     kind = "bare"
 print(sys.version_info[1], kind, sys.executable)'
 
+# Each prints the Pythons under the folder of a version manager, if it is given one.
+pyenv() { [ -z "$1" ] || printf '%s\n' "$1"/versions/*/bin/python; }
+conda() { [ -z "$1" ] || printf '%s\n' "$1/bin/python" "$1"/envs/*/bin/python; }
+uv_pythons() { [ -z "$1" ] || printf '%s\n' "$1"/*/bin/python3; }
+
 # Every place where a Python may be, one a line; the most likely ones first.
 candidates() {
     for name in python3.12 python3.13 python3.14 python3 python; do
@@ -27,28 +32,30 @@ candidates() {
         done
         IFS=$old
     done
-    # Version managers, found by their variables, by their place on PATH and in the home folder. HOME may be another
-    # folder than the account's, in containers and in tests.
+    # Version managers: where their variables point, by their place on PATH, then in the home folder.
+    pyenv "${PYENV_ROOT:-}"
+    conda "${CONDA_PREFIX:-}"
+    conda "${CONDA_EXE:+${CONDA_EXE%/*/*}}"
+    uv_pythons "${UV_PYTHON_INSTALL_DIR:-}"
+    printf '%s\n' "$PATH" | tr : '\n' | while read -r folder; do
+        case $folder in
+            */shims | */shims/) pyenv "${folder%/shims*}" ;;
+            */condabin | */condabin/) conda "${folder%/condabin*}" ;;
+        esac
+    done
+    # HOME may be another folder than the account's, in containers for instance.
     account=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)
-    on_path=$(printf '%s\n' "$PATH" | tr : '\n')
-    printf '%s\n' "$on_path" | sed -n 's|/shims/*$||p' | while read -r root; do # pyenv
-        printf '%s\n' "$root"/versions/*/bin/python
+    uv_pythons "${XDG_DATA_HOME:+$XDG_DATA_HOME/uv/python}"
+    for home in "$HOME" "$account"; do
+        [ -n "$home" ] || continue
+        pyenv "$home/.pyenv"
+        for name in miniconda3 anaconda3 miniforge3 mambaforge; do
+            conda "$home/$name"
+        done
+        uv_pythons "$home/.local/share/uv/python"
     done
-    printf '%s\n' "$on_path" | sed -n 's|/condabin/*$||p' | while read -r root; do
-        printf '%s\n' "$root/bin/python" "$root"/envs/*/bin/python
-    done
-    for root in "${PYENV_ROOT:-}" "$HOME/.pyenv" "${account:+$account/.pyenv}"; do
-        [ -n "$root" ] && printf '%s\n' "$root"/versions/*/bin/python
-    done
-    for root in "${CONDA_PREFIX:-}" "${CONDA_EXE:+${CONDA_EXE%/*/*}}" "$HOME/miniconda3" "$HOME/anaconda3" \
-        "$HOME/miniforge3" "$HOME/mambaforge" "${account:+$account/miniconda3}" "${account:+$account/miniforge3}" \
-        /opt/conda /opt/miniconda3; do
-        [ -n "$root" ] && printf '%s\n' "$root/bin/python" "$root"/envs/*/bin/python
-    done
-    for root in "${UV_PYTHON_INSTALL_DIR:-}" "${XDG_DATA_HOME:-$HOME/.local/share}/uv/python" \
-        "${account:+$account/.local/share/uv/python}"; do
-        [ -n "$root" ] && printf '%s\n' "$root"/*/bin/python3
-    done
+    conda /opt/conda
+    conda /opt/miniconda3
     for root in /opt/homebrew /usr/local /usr /opt/python/*; do
         printf '%s\n' "$root/bin/python3.12" "$root/bin/python3.13" "$root/bin/python3.14" "$root/bin/python3"
     done
