@@ -77,6 +77,9 @@ class Settings:
     rtc_port_max: int = setting(0, "Last UDP port for media; 0: any")
     rtc_public_ip: str = setting("", "Address that clients reach this server at, when it is behind NAT")
     rtc_bind: str = setting("", "Only use this local address for media")
+    rtc_ice_servers: tuple[str, ...] = setting(
+        (), "STUN and TURN addresses that the server itself uses; each may delay its answers"
+    )
     rtc_deny_cidrs: tuple[str, ...] = setting((), "Networks that clients may not name as theirs")
 
     default_src_lang: str = setting(AUTO, "Language spoken when the client names none; `auto` detects it")

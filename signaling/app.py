@@ -14,11 +14,11 @@ from media_server import metrics as metrics_module
 from media_server.captions import language_code
 from media_server.clock import wall
 from media_server.errors import BadRequest, NotFound, PeerError, TooLarge
+from media_server.ice import ice_servers
 from media_server.rooms.hub import Hub
 from media_server.rtc.calls import Calls
 from signaling.auth import authorize
 from signaling.health import health, languages
-from signaling.ice import ice_servers
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ A fallback is never silent: the answer names the engine, and ``on_status`` is to
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -28,8 +27,6 @@ from media_server.engines.registry import Missing, Plan, Route, Routes
 from media_server.errors import EngineError, EngineUnavailable
 from media_server.events import Status
 from media_server.metrics import Metrics
-
-logger = logging.getLogger(__name__)
 
 TRANSLATE_DEADLINE_S = 3.0
 SPEAK_DEADLINE_S = 10.0
@@ -84,7 +81,6 @@ class Fleet:
         if before == host.state or host.state == "stopped":
             return
         status = _status(host)
-        logger.info("engine %s %s is %s", host.spec.kind, host.spec.name, host.state)
         for listener in self._listeners:
             listener(status)
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from aiortc import RTCIceServer
+
+from media_server.clock import wall
+from media_server.config import Settings
 from media_server.engines.base import Pcm
 from media_server.errors import PeerError
+from media_server.ice import turn_credentials
 from media_server.pipeline.denoise import make_denoiser
 from media_server.rooms.hub import Hub
 from media_server.rooms.session import Session
@@ -15,6 +20,7 @@ from media_server.tasks import TaskOwner
 
 logger = logging.getLogger(__name__)
 
+SERVER_TURN_S = 10 * 365 * 86_400  # the server's own TURN name lives as long as the process
 LEFT = frozenset({"bye", "closed by peer"})
 """Reasons of ``on_closed`` that mean the person has left: the session is not kept for them to come back."""
 
@@ -52,8 +58,11 @@ class _Connection:
             self._session.greet()
 
     def on_played(self, pcm: Pcm, at_s: float) -> None:
-        if self._session.line is self:
-            self._session.interpreter.played(pcm, at_s)
+        interpreter = self._session.interpreter
+        if (
+            self._session.line is self and interpreter.on_clean is None
+        ):  # a loopback is no echo of its microphone
+            interpreter.played(pcm, at_s)
 
     def on_closed(self, reason: str) -> None:
         self._calls.closed(self, self._session, reason)
@@ -73,6 +82,20 @@ class _Connection:
             self.peer.speech.push_frame(pcm)
 
 
+def _own_ice_servers(settings: Settings) -> tuple[RTCIceServer, ...]:
+    """The server's own; TURN first, since aioice uses one of them. Credentials are made anew at each start."""
+    servers = []
+    for url in sorted(settings.rtc_ice_servers, key=lambda url: not url.startswith("turn")):
+        if url.startswith("turn") and settings.turn_secret:
+            username, credential = turn_credentials(
+                settings.turn_secret, "server", int(wall()) + SERVER_TURN_S
+            )
+            servers.append(RTCIceServer(url, username, credential))
+        else:
+            servers.append(RTCIceServer(url))
+    return tuple(servers)
+
+
 class Calls:
     """Answers offers. ``stop`` closes every connection; sessions are the hub's."""
 
@@ -84,7 +107,7 @@ class Calls:
         )
         self.denoiser = (denoiser.name, denoiser.reason)
         denoiser.close()
-        self._config = RtcConfig.from_settings(settings)
+        self._config = RtcConfig.from_settings(settings, _own_ice_servers(settings))
         self._connections: set[_Connection] = set()
         self._tasks = TaskOwner("calls")
 
