@@ -8,8 +8,8 @@ recognizers that profit), so that a final waits for at most one partial. Rules:
 - A child that crashes is started again at once (``engines.keeper``); requests that it had are handed to the
   new one once, alone. One that is there at a second crash gets ``EngineCrashed``. Speech is not repeated
   once a piece of it was taken.
-- A child that makes no progress for as long as the longest deadline among the requests it works on, or does
-  not answer pings, is killed. Waiting requests wait for the new one.
+- A child that makes no progress for as long as the deadline of a request that it works on, or does not answer
+  pings, is killed. Waiting requests wait for the new one.
 - Cancelling the caller's task, or closing the iterator of ``speak``, takes the request out of the queue or
   tells the child to drop it.
 """
@@ -400,11 +400,14 @@ class EngineHost:
 
     def stalled(self, now: float) -> str:
         owed = [call for call in self._working.values() if call.owed_since is not None]
-        if not owed:
-            return ""
-        since = max(self._progress_at, min(call.owed_since or now for call in owed))
-        patience = max(HUNG_S, *(call.deadline_s for call in owed))
-        return f"made no progress for {now - since:.1f} s" if now - since > patience else ""
+        longest_s = max((call.deadline_s for call in owed), default=0.0)
+        for call in owed:
+            idle_s = now - max(self._progress_at, call.owed_since or now)
+            # A batch is answered as a whole; texts are spoken in turn, each has to get on.
+            patience_s = call.deadline_s if self.spec.kind == "speak" else longest_s
+            if idle_s > max(HUNG_S, patience_s):
+                return f"made no progress for {idle_s:.1f} s"
+        return ""
 
     def stood_still(self, now: float) -> None:
         self._progress_at = now

@@ -306,7 +306,8 @@ def main() -> int:
         threading.Thread(target=worker.receive, args=(messages,), name="wire", daemon=True).start()
         channel.send(Ready(engine.load()))
     except Exception as error:  # said to people, who can mend it; the host decides about another try
-        words = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        spoken = isinstance(error, EngineError | FileNotFoundError) and str(error)
+        words = str(error) if spoken else f"{type(error).__name__}: {error}"
         channel.send(Unable(words))
         return 3
     try:
