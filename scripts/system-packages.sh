@@ -19,9 +19,12 @@ case ${1:-} in
         }
         ;;
     chromium)
-        packages="chromium fonts-dejavu-core"
+        packages="chromium fonts-dejavu-core libatomic1" # libatomic: for the node in Playwright's wheel
         elsewhere="install Chromium and set CHROMIUM to its program"
         present() {
+            if command -v ldconfig >/dev/null 2>&1; then
+                ldconfig -p | grep -q 'libatomic\.so\.1' || return 1
+            fi
             [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1
         }
         ;;
@@ -64,7 +67,7 @@ install_packages() {
     return $status
 }
 
-PATH=$PATH:/usr/sbin:/usr/local/sbin
+PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
 present && exit 0
 if install_packages "$1" && present; then
     # Debian starts a TURN server as soon as it is installed; the tests start their own.
