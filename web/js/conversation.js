@@ -93,7 +93,8 @@ export class Conversation {
 
   /** @param {string} speaker as the server calls them: letters that mean nothing to people */
   #nameOf(speaker) {
-    if (speaker === this.own && speaker) return "You";
+    if (!speaker) return "";
+    if (speaker === this.own) return "You";
     if (!this.names.has(speaker)) this.names.set(speaker, `Speaker ${this.names.size + 1}`);
     return /** @type {string} */ (this.names.get(speaker));
   }

@@ -99,9 +99,9 @@ export function failureWords(failure, { host, live }) {
     case "mic-lost":
       return { title: "The microphone was unplugged", text: "The call goes on, but nobody hears you. Plug it in again or choose another one in the settings." };
     case "full":
-      return { title: "The server is full", text: "Every place is taken right now. Your call starts as soon as there is room." };
+      return { title: "The server is full", text: `Every place is taken right now. Your call ${live ? "goes on" : "starts"} as soon as there is room.` };
     case "draining":
-      return { title: "The server is restarting", text: "It takes no new calls for a moment. Your call starts as soon as it is back." };
+      return { title: "The server is restarting", text: `It takes no calls for a moment. Yours ${live ? "goes on" : "starts"} by itself as soon as it is back.` };
     case "too-many":
       return { title: "Too many tries in a short time", text: "The server asks for a short break." };
     case "unauthorized":

@@ -115,7 +115,7 @@ export class CaptionsView {
     setText(line.note, entry.note);
     line.note.hidden = entry.note === "";
     setText(line.who, name);
-    this.speakers.add(entry.speaker);
+    if (entry.speaker) this.speakers.add(entry.speaker);
     this.list.classList.toggle("many", this.speakers.size > 1);
     this.#hold(line, entry.final);
   }

@@ -66,7 +66,7 @@ export class LanguagePickers {
 
   #show() {
     const { offer, choice } = this;
-    const detect = choice.source === DETECT && this.detected ? `Detected: ${this.nameOf(this.detected)}` : "Detect language";
+    const detect = choice.source === DETECT && this.detected ? `${this.nameOf(this.detected)} (detected)` : "Detect language";
     fillSelect(this.source, [{ value: DETECT, label: detect }, ...offer.sources.map(option)], choice.source);
     const targets = targetsFor(offer, choice.source).map(option)
       .map((one) => (one.value === choice.source ? { ...one, label: `${one.label} (captions only)` } : one));
