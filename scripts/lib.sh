@@ -5,6 +5,9 @@ unset PYTHONHOME PYTHONPATH
 
 VENV=${VENV:-.venv}
 
+# uv trusts only certificates of its own unless told to use the system's, as pip and everything else here do.
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}"
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {
