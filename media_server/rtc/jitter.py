@@ -32,8 +32,8 @@ MAX_MISORDER = 100  # packets, RFC 3550 appendix A.1
 
 _CREEP = 0.0005  # the shortest transit may drift by this share: clocks differ by 200 ppm at most
 _MARGIN = 0.020  # s on top of the jitter seen
-_RISE = 0.5  # of the distance to a later packet
-_FALL = 0.004  # a packet
+
+_FALL = 0.002  # a packet
 _SEEN_MASK = (1 << MAX_MISORDER) - 1
 
 
@@ -110,7 +110,7 @@ class JitterBuffer:
         ts = self._next_ts + ((timestamp - self._next_ts + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000)
         lateness = self._lateness(ts, now)
         if lateness > stats.jitter:
-            stats.jitter += (lateness - stats.jitter) * _RISE
+            stats.jitter = lateness
         else:
             stats.jitter -= stats.jitter * _FALL
         if delta < 0:

@@ -85,9 +85,9 @@ class SpeechTrack(MediaStreamTrack):
     ) -> None:
         super().__init__()
         self._on_played = on_played
-        self._pacer = pacer or shared_pacer()
+        self._pacer = pacer if pacer is not None else shared_pacer()
         self._clock = clock
-        self._encoder = encoder or opus.new_encoder()
+        self._encoder = encoder if encoder is not None else opus.new_encoder()
         self._origin = clock()
         self._clips: deque[_Clip] = deque()
         self._live: deque[Pcm] = deque(maxlen=MAX_LIVE)

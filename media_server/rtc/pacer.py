@@ -80,7 +80,7 @@ class Pacer:
                     self._ticks.pop(tick, None)
             self._due += STEP
         if self._ticks:
-            self._handle = self._loop.call_later(max(0.001, self._due - self._clock()), self._run)
+            self._handle = self._loop.call_later(max(STEP / 2, self._due - self._clock()), self._run)
         else:
             self._handle = None
 

@@ -307,9 +307,9 @@ class Peer:
             self._since = monotonic()
             if self._offer.microphone is not None:
                 self._later("media", self._config.media_timeout_s, self._check_media)
-        elif state == "failed":
+        elif state == "failed" or (state == "closed" and any(c.lost for c in self._connections)):
             self._end("connection lost")
-        elif state == "closed":
+        elif state == "closed":  # DTLS was shut down from the other side
             self._end("closed by peer")
 
     def _check_media(self) -> None:

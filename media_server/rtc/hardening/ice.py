@@ -95,6 +95,8 @@ class IceConnection(_Stock):  # type: ignore[misc]
     policy: IcePolicy
     rtt: float | None
     """Seconds to the peer and back, smoothed."""
+    lost: bool
+    """The peer was given up because it did not answer."""
 
     def harden(self, policy: IcePolicy, media: Callable[[bytes], bool], count: Callable[[str], None]) -> None:
         """``media`` takes a datagram of RTP or RTCP and says whether it was the peer's; ``count`` a drop."""
@@ -103,9 +105,9 @@ class IceConnection(_Stock):  # type: ignore[misc]
         self.count = count
         self.known = {}
         self.rtt = None
+        self.lost = False
         self.heard_at = monotonic()
         self._errors_left = MAX_ERROR_ANSWERS
-        self._gathered: PortRangeExhausted | None = None
 
     def queued(self) -> int:
         return int(self._queue.qsize())
@@ -285,6 +287,7 @@ class IceConnection(_Stock):  # type: ignore[misc]
             silent = self.heard_at < asked - CONSENT_INTERVAL * CONSENT_FAILURES / 2
             if (failures >= CONSENT_FAILURES and silent) or monotonic() - answered > CONSENT_EXPIRY:
                 self._query_consent_task = None
+                self.lost = True
                 await self.close()
                 return
 
