@@ -11,12 +11,12 @@ import importlib.metadata
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from media_server.audio.resample import resample
 from media_server.engines import voicing
-from media_server.engines.base import VOICE_RATE, Capabilities, Pcm, SpeakRequest, Speech
+from media_server.engines.base import Capabilities, Pcm, SpeakRequest, Speech
 from media_server.engines.sentences import sentences, speakable
 from media_server.errors import EngineFailed, EngineUnavailable
 
@@ -90,7 +90,9 @@ class EspeakVoice:
             raise EngineUnavailable("espeak-ng does not find its data (package espeakng-loader)")
         library.espeak_SetSynthCallback(self._callback)
         self._library = library
-        self._voices = choose_voices(_list_voices(library))
+        self._voices = choose_voices(
+            [voice for voice in _list_voices(library) if _has_dictionary(Path(data), voice.identifier)]
+        )
         library.espeak_Info.restype = ctypes.c_char_p
         return Capabilities(
             kind="speak",
@@ -113,8 +115,8 @@ class EspeakVoice:
             raise EngineFailed(f"espeak-ng has no voice for {request.language!r}")
         if len(request.text) > LONGEST_TEXT:
             raise EngineFailed(f"the text is longer than {LONGEST_TEXT} characters")
-        gain = self._gain(voice)
         texts = [part for part in sentences(speakable(request.text)) if speakable(part)]
+        gain = self._gain(voice, texts[0]) if texts else 1.0
         first = True
         for number, text in enumerate(texts, 1):
             pcm = voicing.finish(
@@ -129,11 +131,14 @@ class EspeakVoice:
                 first = False
                 yield Speech(pcm, text, f"espeak-ng {voice}")
 
-    def _gain(self, voice: str) -> float:
-        if voice not in self._gains:
-            pcm = resample(self._say(voice, voicing.MEASURED, 1.0), self._rate, VOICE_RATE)
-            self._gains[voice] = voicing.gain_for(voicing.loudness(pcm))
-        return self._gains[voice]
+    def _gain(self, voice: str, text: str) -> float:
+        """Measured once; a voice that reads no digits is measured on the first text that is long enough."""
+        for sample in (voicing.MEASURED, text):
+            if voice not in self._gains:
+                gain = voicing.gain_of(self._say(voice, sample, 1.0), self._rate)
+                if gain is not None:
+                    self._gains[voice] = gain
+        return self._gains.get(voice, 1.0)
 
     def _say(self, voice: str, text: str, speed: float) -> Pcm:
         assert self._library is not None
@@ -183,6 +188,17 @@ def _list_voices(library: ctypes.CDLL) -> list[ListedVoice]:
             found.append(ListedVoice(identifier, tuple(_tags(entry.languages))))
         index += 1
     return found
+
+
+def _has_dictionary(data: Path, identifier: str) -> bool:
+    """Some voices are listed although the dictionary that they need was not built in."""
+    try:
+        lines = (data / "lang" / identifier).read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return False
+    named = {words[0]: words[1] for line in reversed(lines) if len(words := line.split()) > 1}
+    dictionary = named.get("dictionary") or named.get("language", "").split("-")[0]
+    return (data / f"{dictionary}_dict").is_file()
 
 
 def _tags(languages: ctypes._Pointer[ctypes.c_char]) -> Iterator[tuple[int, str]]:

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from media_server.audio.resample import resample
 from media_server.engines import voicing
-from media_server.engines.base import VOICE_RATE, Capabilities, Pcm, SpeakRequest, Speech
+from media_server.engines.base import Capabilities, Pcm, SpeakRequest, Speech
 from media_server.engines.sentences import clause_cut, sentences, speakable
 from media_server.errors import EngineFailed, EngineUnavailable
 
@@ -134,8 +133,7 @@ class _Loaded:
         self._voice: Any = piper.PiperVoice(session=session, config=config)
         self._config = config
         self.rate: int = config.sample_rate
-        measured = resample(self.say(voicing.MEASURED, 1.0), self.rate, VOICE_RATE)
-        self.gain = voicing.gain_for(voicing.loudness(measured))
+        self.gain = voicing.gain_of(self.say(voicing.MEASURED, 1.0), self.rate) or 1.0
 
     def say(self, text: str, speed: float) -> Pcm:
         """int16 at ``rate``, as loud as the network makes it."""

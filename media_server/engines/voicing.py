@@ -6,6 +6,7 @@ gain takes above the ceiling are turned down for some milliseconds around them, 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import cast
 
@@ -17,6 +18,7 @@ from media_server.engines.base import VOICE_RATE, Pcm
 
 MEASURED = "12345678, 87654321."
 """Spoken once to measure a voice: every language reads numbers in its own words, these as running speech."""
+MEASURED_S = 4.0  # of it are measured at most
 TARGET_LUFS = -20.0
 CEILING = 10 ** (-1 / 20)  # of full scale: -1 dBFS
 MOST_GAIN = 10.0  # 20 dB: a voice so quiet is broken
@@ -54,10 +56,13 @@ def loudness(pcm: Pcm) -> float:
     return -0.691 + 10 * math.log10(float(power.mean()))
 
 
-def gain_for(lufs: float) -> float:
-    """The factor that takes a voice of this loudness to the target; 1.0 when there was nothing to measure."""
+def gain_of(pcm: Pcm, rate: int) -> float | None:
+    """The factor that takes a voice to the target, told from some speech of it; None when that was too
+    short.
+    """
+    lufs = loudness(resample(pcm[: int(MEASURED_S * rate)], rate, VOICE_RATE))
     if not math.isfinite(lufs):
-        return 1.0
+        return None
     return float(min(MOST_GAIN, 10 ** ((TARGET_LUFS - lufs) / 20)))
 
 
@@ -108,12 +113,17 @@ def limit(sound: Floats) -> Floats:
 def _k_weighted(pcm: Pcm) -> NDArray[np.float64]:
     """Filtered by way of the spectrum: exact but for the filters' ringing, which a second of zeros takes up."""
     size = 1 << (len(pcm) + VOICE_RATE - 1).bit_length()
+    spectrum = np.fft.rfft(pcm / _FULL_SCALE, size)
+    return np.fft.irfft(spectrum * _k_response(size), size)[: len(pcm)]
+
+
+@functools.lru_cache(maxsize=1)
+def _k_response(size: int) -> NDArray[np.complex128]:
     z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     response = np.ones(len(z), np.complex128)
     for b, a in (_SHELF, _HIGH_PASS):
         response *= (b[0] + b[1] * z + b[2] * z * z) / (a[0] + a[1] * z + a[2] * z * z)
-    spectrum = np.fft.rfft(pcm / _FULL_SCALE, size)
-    return np.fft.irfft(spectrum * response, size)[: len(pcm)]
+    return response
 
 
 def _power(lufs: float) -> float:
