@@ -1,9 +1,9 @@
 """Hears whether a microphone brings back what was played to it.
 
-Two proofs, either is enough. By sound: a stretch of the microphone that is mostly a delayed, scaled copy of what was
-played is replaced by silence before anything looks for speech in it; a person talking over the echo is louder than
-it, is no copy, and passes. By words: an utterance that began while something was playing and says the same words
-(the interpretation's, or the original's when the recognizer translated them back) is dropped.
+By sound: a stretch of the microphone that is a delayed copy of what was played, or is much quieter than that and
+resembles it (a copy through a loudspeaker and a room), is replaced by silence before anything looks for speech in it.
+A person talking over the echo is louder than it and no copy, and passes. An utterance that was found to be a copy for
+much of its time is dropped. By words: so is one that says what was being played while most of it was said.
 
 Sound is int16 mono at 16 kHz on one clock in seconds: ``played`` gives when a frame was sent, ``clean`` when the
 frame was received. A round trip takes up to ``MAX_DELAY_S``.
@@ -24,9 +24,13 @@ MAX_DELAY_S = 1.0  # network both ways, jitter buffers, the player and up to 400
 WINDOW = (
     4096  # samples compared at a time, 256 ms: long enough that speech does not resemble itself by chance
 )
-HOP = 1280  # samples between two comparisons, 80 ms
-COPY_SHARE = 0.5  # share of the microphone's energy that a copy explains
-TAIL_S = 3.0  # words may come back this long after they were played: an utterance ends late
+HOP = 640  # samples between two comparisons, 40 ms
+COPY_SHARE = 0.5  # share of the microphone's energy that a copy explains: nothing else reaches that
+LIKENESS = 0.14  # share, averaged over some windows, that other speech does not reach (its median is 0.02)
+QUIET = 0.1  # power beside what was played, under which likeness counts: -10 dB
+KEPT_S = 30.0  # verdicts are kept this long: as long as an utterance may last
+OVERLAP = 0.7  # share of an utterance that lies in the time in which its words can come back
+SLACK_S = 0.2  # an utterance keeps some sound from before its first word
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
@@ -41,10 +45,16 @@ class EchoCanceller:
         self._heard = np.zeros(WINDOW, np.float32)
         self._since = 0
         self._is_copy = False
+        self._likeness = 0.0
+        self._copies: deque[tuple[float, float]] = deque()
         self._fft = 1 << (size + WINDOW - 1).bit_length()
         self._last_played_s = -1e9
         self.silenced = 0
         """Samples replaced by silence so far."""
+
+    def copied_s(self, from_s: float, until_s: float) -> float:
+        """Seconds between two times in which the microphone was found to be a copy."""
+        return sum(max(0.0, min(until_s, end) - max(from_s, start)) for start, end in self._copies)
 
     def played(self, pcm: Pcm, at_s: float) -> None:
         """A frame that was sent at ``at_s``. Silence that was not sent needs no call."""
@@ -84,8 +94,16 @@ class EchoCanceller:
             self._is_copy = self._compare(at_s)
         if self._is_copy:
             self.silenced += len(pcm)
+            self._remember(at_s - len(pcm) / RECOGNIZER_RATE, at_s)
             return np.zeros_like(pcm)
         return pcm
+
+    def _remember(self, start_s: float, end_s: float) -> None:
+        if self._copies and start_s - self._copies[-1][1] < 0.1:
+            start_s = self._copies.pop()[0]
+        self._copies.append((start_s, end_s))
+        while self._copies[0][1] < end_s - KEPT_S:
+            self._copies.popleft()
 
     def _compare(self, at_s: float) -> bool:
         """Is the last window a copy of some window that was played up to ``MAX_DELAY_S`` ago?"""
@@ -97,17 +115,19 @@ class EchoCanceller:
         reference = self._read(end - self._size, end)
         power = np.concatenate((np.zeros(1), np.cumsum(reference.astype(np.float64) ** 2)))
         windows = power[WINDOW:] - power[:-WINDOW]
-        if windows.max() < WINDOW * 4.0:
+        loudest = float(windows.max())
+        if loudest < WINDOW * 4.0:
+            self._likeness = 0.0
             return False
         spectrum = np.fft.rfft(reference, self._fft) * np.conj(np.fft.rfft(heard, self._fft))
         correlation = np.fft.irfft(spectrum, self._fft)[: len(windows)]
-        share = correlation**2 / (np.maximum(windows, WINDOW * 4.0) * energy)
-        return bool(share.max() >= COPY_SHARE)
+        share = float((correlation**2 / (np.maximum(windows, WINDOW * 4.0) * energy)).max())
+        self._likeness += 0.5 * (share - self._likeness)
+        return share >= COPY_SHARE or (self._likeness >= LIKENESS and energy < QUIET * loudest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Said:
-    words: frozenset[str]
     sequence: tuple[str, ...]
     from_s: float
     until_s: float
@@ -119,24 +139,27 @@ class EchoWords:
     def __init__(self) -> None:
         self._said: deque[_Said] = deque(maxlen=16)
 
-    def said(self, texts: tuple[str, ...], from_s: float, until_s: float) -> None:
-        """``texts``: the interpretation and its original, heard between the two times."""
-        for text in texts:
-            sequence = tuple(_WORD.findall(text.lower()))
-            if sequence:
-                self._said.append(_Said(frozenset(sequence), sequence, from_s, until_s))
+    def said(self, text: str, from_s: float) -> None:
+        """``text`` is played from then on; ``go_on`` tells until when."""
+        self._said.append(_Said(tuple(_WORD.findall(text.lower())), from_s, from_s))
+
+    def go_on(self, until_s: float) -> None:
+        """What was said last is played until then."""
+        if self._said:
+            self._said[-1].until_s = until_s
 
     def repeats(self, text: str, from_s: float, until_s: float) -> bool:
-        """Does an utterance that began at ``from_s``, while something played, say the same words?
+        """Does an utterance between these times, most of it while something played, say the same words?
 
-        Three of four of its words in the order they were played count as the same; a one-word answer must be the
-        whole of what was played, or people could not agree with what they hear.
+        Three of four of its words in the order they were played count as the same; an answer of one or two words
+        must be the whole of what was played, or people could not agree with what they hear.
         """
         words = tuple(_WORD.findall(text.lower()))
         if not words:
             return False
         for said in self._said:
-            if from_s > said.until_s + MAX_DELAY_S or until_s < said.from_s or from_s < said.from_s - 0.2:
+            overlap = min(until_s, said.until_s + MAX_DELAY_S) - max(from_s, said.from_s)
+            if from_s < said.from_s - SLACK_S or overlap < OVERLAP * (until_s - from_s):
                 continue
             if len(words) < 3:
                 if words == said.sequence:

@@ -164,9 +164,11 @@ class Interpreter:
         """A frame of interpretation (int16, 48 kHz) that was sent to this speaker at ``at_s``."""
         self._canceller.played(self._played_resampler.process(pcm), at_s)
 
-    def said(self, texts: tuple[str, ...], from_s: float, until_s: float) -> None:
-        """What the interpretation that this speaker hears says, between two times of the clock."""
-        self._words.said(texts, from_s, until_s)
+    def said(self, text: str, from_s: float, until_s: float) -> None:
+        """What this speaker is played, from and until when. No ``text``: what was said last goes on until then."""
+        if text:
+            self._words.said(text, from_s)
+        self._words.go_on(until_s)
 
     # -- what the hearing stage wants ---------------------------------------------------------------------------
 
@@ -206,6 +208,9 @@ class Interpreter:
         now = self._clock()
         from_s = now - (self._audio_s - heard.start_ms / 1000)
         until_s = now - (self._audio_s - heard.end_ms / 1000)
+        copied_s = self._canceller.copied_s(from_s - 0.3, until_s)
+        if copied_s > 0.3 * (until_s - from_s):
+            return True
         return self._words.repeats(heard.text, from_s, until_s)
 
     async def _decode(self, job: DecodeJob) -> None:

@@ -74,8 +74,9 @@ class Session:
         self._on_languages = on_languages
         self._missed: deque[str] = deque(maxlen=MISSED)
         self._asked_consent = False
+        self._has_spoken = False
+        self._greeted = False
         self._play_until_s = 0.0
-        self._finals: dict[str, Caption] = {}
 
         def denoiser() -> Denoiser:
             return make_denoiser(
@@ -162,6 +163,9 @@ class Session:
             self.tell(status)
         while self._missed and self.line is not None:
             self.line.send_text(self._missed.popleft())
+        self._greeted = True
+        if not self.consent.open:
+            self._ask_consent()
 
     async def stop(self) -> None:
         await self.interpreter.stop()
@@ -170,10 +174,16 @@ class Session:
     # -- what the client sends ----------------------------------------------------------------------------------
 
     def on_audio(self, pcm: Pcm, rate: int = VOICE_RATE) -> None:
-        if not self.consent.open and not self._asked_consent:
+        self._has_spoken = True
+        if not self.consent.open:
+            self._ask_consent()
+        self.interpreter.feed(pcm, rate)
+
+    def _ask_consent(self) -> None:
+        """Says once that nothing is taken; kept until it can be said."""
+        if self._has_spoken and self._greeted and not self._asked_consent:
             self._asked_consent = True
             self._send(captions.error("CONSENT_REQUIRED", "Nothing is heard before you agree to it."))
-        self.interpreter.feed(pcm, rate)
 
     def on_text(self, text: str) -> None:
         """A control message; a bad one gets an error and never ends the call."""
@@ -200,7 +210,6 @@ class Session:
             self._asked_consent = True
             self.interpreter.forget()
             self.room.forget(self.speaker)
-            self._finals.clear()
             self._missed.clear()
 
     def _loop_back(self, pcm: Pcm) -> None:
@@ -227,9 +236,6 @@ class Session:
         text = captions.encode(event)
         if isinstance(event, Caption) and event.final:
             self.captions += 1
-            self._finals[event.id] = event
-            while len(self._finals) > 8:
-                self._finals.pop(next(iter(self._finals)))
         if self.line is None:
             if isinstance(event, Lost) or (isinstance(event, Caption) and event.final):
                 self._missed.append(text)
@@ -239,13 +245,9 @@ class Session:
     def hear(self, spoken: Spoken, speaker: str) -> None:
         if self.line is None:
             return
-        now = self._clock()
-        if spoken.text:
-            original = self._finals.get(spoken.utterance)
-            texts = (spoken.text, original.text) if original is not None else (spoken.text,)
-            from_s = max(now, self._play_until_s)
-            self.interpreter.said(texts, from_s, from_s + 1.0 + 0.1 * len(spoken.text))
-        self._play_until_s = max(now, self._play_until_s) + len(spoken.pcm) / VOICE_RATE
+        from_s = max(self._clock(), self._play_until_s)
+        self._play_until_s = from_s + len(spoken.pcm) / VOICE_RATE
+        self.interpreter.said(spoken.text, from_s, self._play_until_s)
         self.line.play(spoken.pcm, clip=f"{speaker}:{spoken.utterance}", last=spoken.last)
 
     def status(self, status: Status) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import wave
@@ -79,8 +80,31 @@ class Microphone(MediaStreamTrack):
         return frame
 
 
+class Loudspeaker:
+    """Plays what arrives on a time line of its own, and tells what sounds at a time: for an echo.
+
+    A frame begins when the one before it ends, or 40 ms after its arrival where there was a pause.
+    """
+
+    def __init__(self) -> None:
+        self._line = np.zeros(RATE * 60, np.int16)
+        self._zero = time.monotonic()
+        self._end = 0
+
+    def push(self, pcm: Pcm) -> None:
+        now = int((time.monotonic() - self._zero) * RATE)
+        start = self._end if self._end > now else now + RATE // 25
+        self._line[start : start + len(pcm)] = pcm
+        self._end = start + len(pcm)
+
+    def sounding(self, delay_ms: int) -> Pcm:
+        """The 20 ms that sounded ``delay_ms`` ago."""
+        start = int((time.monotonic() - self._zero - delay_ms / 1000) * RATE)
+        return self._line[max(0, start) : max(0, start) + FRAME]
+
+
 class Caller:
-    """``async with Caller(server, targetLang="es") as caller``: connected, its channel open (unless ``channel=None``)."""
+    """``async with Caller(server, targetLang="es") as caller``: connected, its channel open (if it has one)."""
 
     def __init__(
         self, server: Server, *, channel: str | None = "captions", path: str = "/offer", **keys: object
@@ -93,6 +117,7 @@ class Caller:
         self.messages: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.texts: list[str] = []
+        self.loudspeaker = Loudspeaker()
         self.sound: list[tuple[float, Pcm]] = []
         """(arrival, samples) of every decoded frame, 48 kHz mono."""
         self.answer: dict[str, Any] = {}
@@ -155,6 +180,7 @@ class Caller:
             assert isinstance(frame, AudioFrame)
             samples = frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0]
             self.sound.append((time.monotonic(), samples.astype(np.int16)))
+            self.loudspeaker.push(self.sound[-1][1])
             self._news.set()
 
     def send(self, **message: object) -> None:
@@ -176,13 +202,16 @@ class Caller:
         """Seconds of sound that is louder than silence."""
         return sum(len(pcm) / RATE for _, pcm in self.sound if np.abs(pcm.astype(np.int32)).max() > 200)
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-        """Waits for news until the condition holds; AssertionError with what came instead."""
+    async def until(
+        self, condition: Callable[[], object], timeout_s: float = 20.0, poll_s: float | None = None
+    ) -> None:
+        """Waits for news (or ``poll_s``) until the condition holds; AssertionError with what came instead."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not condition():
                     self._news.clear()
-                    await self._news.wait()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), poll_s)
         except TimeoutError:
             kinds = [message["type"] for message in self.messages]
             raise AssertionError(
