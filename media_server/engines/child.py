@@ -35,6 +35,7 @@ _PASSED = frozenset(
     }
 )
 # fmt: on
+_ROOT = str(Path(media_server.__file__).resolve().parent.parent)  # where the child finds this package
 _PASSED_PREFIXES = ("LC_", "PYTHON", "CUDA_", "NVIDIA_", "CT2_", "XDG_")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -48,8 +49,7 @@ def environment(spec: EngineSpec) -> dict[str, str]:
     }
     threads = spec.settings.get("threads")
     passed |= dict.fromkeys(_THREADS, str(threads) if isinstance(threads, int) and threads > 0 else "1")
-    root = str(Path(media_server.__file__).resolve().parent.parent)
-    passed["PYTHONPATH"] = os.pathsep.join(filter(None, (root, passed.get("PYTHONPATH"))))
+    passed["PYTHONPATH"] = os.pathsep.join(filter(None, (_ROOT, passed.get("PYTHONPATH"))))
     return passed
 
 

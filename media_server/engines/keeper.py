@@ -84,6 +84,9 @@ class Keeper:
                 was_ready, reason = await self._live()
             except OSError as error:  # no process to be had now
                 was_ready, reason = False, f"cannot start a process: {error.strerror}"
+            except Exception as error:  # a fault of ours costs a child, never the engine for good
+                logger.exception("engine %s/%s: its keeper failed", *self._labels)
+                was_ready, reason = False, f"its keeper failed: {type(error).__name__}"
             if self._unable:
                 self._set_state("failed", self._unable)
                 await asyncio.sleep(RETRY_S)

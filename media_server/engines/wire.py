@@ -79,8 +79,9 @@ class Decoder:
         end = _FRAME.size + header_bytes + body_bytes
         if len(buffer) < end:
             return None
-        header = bytes(buffer[_FRAME.size : _FRAME.size + header_bytes])
-        body = _Body(bytes(buffer[_FRAME.size + header_bytes : end]))
+        with memoryview(buffer) as frame:
+            header = bytes(frame[_FRAME.size : _FRAME.size + header_bytes])
+            body = _Body(bytes(frame[_FRAME.size + header_bytes : end]))
         del buffer[:end]
         try:
             value = json.loads(header)
