@@ -1,4 +1,5 @@
-"""A caller made of stock aiortc: sends a recording as its microphone, keeps captions and the sound that comes back."""
+"""A caller made of stock aiortc: sends a recording as its microphone, keeps captions and the sound that
+comes back."""
 
 from __future__ import annotations
 
@@ -104,7 +105,8 @@ class Loudspeaker:
 
 
 class Caller:
-    """``async with Caller(server, targetLang="es") as caller``: connected, its channel open (if it has one)."""
+    """``async with Caller(server, targetLang="es") as caller``: connected, its channel open (if it has
+    one)."""
 
     def __init__(
         self, server: Server, *, channel: str | None = "captions", path: str = "/offer", **keys: object

@@ -28,7 +28,8 @@ def free_port() -> int:
 
 
 class Server:
-    """``with Server(MAX_SESSIONS="1") as server``: running and, unless ``ready=False``, with its engines loaded."""
+    """``with Server(MAX_SESSIONS="1") as server``: running and, unless ``ready=False``, with its engines
+    loaded."""
 
     def __init__(self, *, ready: bool = True, **environ: str) -> None:
         self.port = free_port()

@@ -1,4 +1,5 @@
-"""Runs a Hearing in virtual time: sound goes in every 20 ms, engines answer after the time their work takes."""
+"""Runs a Hearing in virtual time: sound goes in every 20 ms, engines answer after the time their work
+takes."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class Call:
 
 
 class VirtualCall:
-    """One speaker, one recognizer that works on one window at a time (urgent ones first), one turn detector."""
+    """One speaker, one recognizer that works on one window at a time (urgent ones first), one turn
+    detector."""
 
     def __init__(
         self, hearing: Hearing, recognize: Recognize, judge: Judge | None, turn_s: float = 0.03

@@ -75,9 +75,7 @@ def run(sender: Sender, seq0: int = 65_000, ts0: int = 4_294_900_000) -> tuple[O
             if n not in outcome.in_time and now - sent - sender.base <= 0.060 + sender.jitter * 3:
                 outcome.in_time.add(n)
             payload = n.to_bytes(4, "big")
-            made = buffer.push(
-                (seq0 + n) & 0xFFFF, (ts0 + n * FRAME) & 0xFFFF_FFFF, FRAME, payload, now
-            )
+            made = buffer.push((seq0 + n) & 0xFFFF, (ts0 + n * FRAME) & 0xFFFF_FFFF, FRAME, payload, now)
         elif kind == 1:
             made = buffer.idle(now)
         else:
@@ -111,7 +109,7 @@ def test_a_perfect_network_adds_no_delay_and_survives_both_wraps() -> None:
 
 @pytest.mark.parametrize("loss", [0.01, 0.02, 0.05, 0.10, 0.20])
 def test_every_packet_that_comes_is_played_and_every_gap_is_accounted_for(loss: float) -> None:
-    outcome, buffer = run(Sender(seed=7, loss=loss))
+    outcome, _ = run(Sender(seed=7, loss=loss))
     arrived = {n for _, n, _ in Sender(seed=7, loss=loss).arrivals()}
     assert numbers(outcome) == sorted(arrived)
     assert abs(outcome.total() - 3_000 * FRAME) <= 10 * FRAME  # what is lost at the very end is unknown
@@ -147,7 +145,7 @@ def test_duplicates_are_played_once() -> None:
 
 
 def test_bursts_of_200_ms_lose_nothing() -> None:
-    outcome, buffer = run(Sender(seed=5, burst=0.2))
+    outcome, _ = run(Sender(seed=5, burst=0.2))
     assert numbers(outcome) == list(range(3_000))
     assert (outcome.lost, outcome.gaps) == (0, 0)
     assert max(delay for _, delay in outcome.played) <= 0.2

@@ -1,4 +1,5 @@
-"""The speech track and the pacer in virtual time: nothing torn, nothing sent for nothing, time stamps true."""
+"""The speech track and the pacer in virtual time: nothing torn, nothing sent for nothing, time stamps
+true."""
 
 from __future__ import annotations
 
@@ -104,7 +105,7 @@ async def test_nothing_is_sent_while_there_is_nothing_to_say(bench: Bench) -> No
 
 
 async def test_a_clip_is_played_whole_every_20_ms_and_its_end_filled_up(bench: Bench) -> None:
-    clip = tone(0.5) [: 48_000 // 2 - 100]
+    clip = tone(0.5)[: 48_000 // 2 - 100]
     bench.track.play(clip, clip="a", last=True)
     bench.loop.run(1)
     assert len(bench.wire.packets) == 25
@@ -277,8 +278,8 @@ async def test_whoever_pulls_gets_packets_and_only_the_end_ends_them(bench: Benc
     first = await waiting
     assert (first.time_base.numerator, first.time_base.denominator) == (1, 48_000)
     # Nobody pulled meanwhile: what waits is bounded, the oldest went.
-    rest = [await bench.track.recv() for _ in range(49)]
-    assert {b.pts - a.pts for a, b in zip(rest, rest[1:], strict=False)} == {960}
+    rest = [(await bench.track.recv()).pts or 0 for _ in range(49)]
+    assert set(np.diff(rest)) == {960}
     bench.track.stop()
     with pytest.raises(MediaStreamError):
         await bench.track.recv()
