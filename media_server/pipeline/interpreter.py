@@ -105,6 +105,8 @@ class Interpreter:
                 self.on_clean(clean)
             if self._hear_denoised:
                 pcm, rate = clean, VOICE_RATE
+        if not self._fleet.recognizers:  # nothing can be heard here: the page says so and how to change it
+            return
         narrow = self._resample(pcm, rate)
         self._audio_s += len(narrow) / RECOGNIZER_RATE
         self._act(self._hearing.feed(self._canceller.clean(narrow, now), now))
