@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,8 @@ class ScriptedServer:
         self.resumes = True
         self.silent = False
         """No pong any more: what a page sees of a network that is gone."""
+        self.rewrite: Callable[[dict[str, str]], Awaitable[None]] | None = None
+        """Changes an answer before it is sent."""
         self.track: Callable[[], MediaStreamTrack] = AudioStreamTrack
         self.url = ""
         self._calls: list[RTCPeerConnection] = []
@@ -105,9 +107,9 @@ class ScriptedServer:
         app = web.Application()
         app.router.add_get("/", self._page)
         app.router.add_static("/static", WEB)
-        app.router.add_get("/health", lambda request: self._json(request, self.health, open_to_all=True))
-        app.router.add_get("/languages", lambda request: self._json(request, self.languages))
-        app.router.add_get("/ice-servers", lambda request: self._json(request, {"iceServers": []}))
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/languages", self._languages)
+        app.router.add_get("/ice-servers", self._ice_servers)
         app.router.add_post("/offer", self._offer)
         app.on_response_prepare.append(_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -152,8 +154,14 @@ class ScriptedServer:
             return None
         return refusal(401, "UNAUTHORIZED", "A key is needed.")
 
-    async def _json(self, request: web.Request, body: object, open_to_all: bool = False) -> web.Response:
-        return (None if open_to_all else self._refused(request)) or web.json_response(body)
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.json_response(self.health)
+
+    async def _languages(self, request: web.Request) -> web.Response:
+        return self._refused(request) or web.json_response(self.languages)
+
+    async def _ice_servers(self, request: web.Request) -> web.Response:
+        return self._refused(request) or web.json_response({"iceServers": []})
 
     async def _offer(self, request: web.Request) -> web.Response:
         offer = await request.json()
@@ -174,6 +182,8 @@ class ScriptedServer:
             self._sessions += 1
             session = f"session-{self._sessions}"
         answer = {"sdp": call.localDescription.sdp, "type": "answer", "sessionId": session}
+        if self.rewrite is not None:
+            await self.rewrite(answer)
         return web.json_response(answer | {"sourceLang": "auto", "targetLang": "en", "roomId": None})
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
@@ -196,9 +206,7 @@ class ScriptedServer:
 def refusal(status: int, code: str, message: str, retry_after_s: int | None = None) -> web.Response:
     """An error as the server's edge words it."""
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    return web.json_response(
-        {"error": {"code": code, "message": message}}, status=status, headers=headers
-    )
+    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:

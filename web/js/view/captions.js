@@ -131,7 +131,7 @@ export class CaptionsView {
       line.item.style.removeProperty("--reached");
       return;
     }
-    const height = line.item.offsetHeight;
+    const { height } = line.item.getBoundingClientRect(); // with its fractions
     if (height <= line.reached) return;
     line.reached = height;
     line.item.style.setProperty("--reached", `${height}px`);
