@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import ssl
 import sys
@@ -69,7 +70,7 @@ async def _serve(settings: Settings) -> int:
     logger = logging.getLogger("media_server")
     hardening.install()
     store = ModelStore(settings.models_path)
-    plan = choose(settings, look_around(settings, store), "meeting-voice-language models fetch")
+    plan = choose(settings, look_around(settings, store), f"{own_command()} models fetch")
     metrics = Metrics()
     hub = Hub(settings, Fleet(plan, metrics), metrics)
     calls = Calls(hub)
@@ -97,6 +98,18 @@ async def _serve(settings: Settings) -> int:
         await runner.cleanup()
     logger.info("stopped")
     return 0
+
+
+def own_command() -> str:
+    """How people call this program from where it was started."""
+    name = "meeting-voice-language"
+    beside = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if found is not None and Path(found).parent.resolve() == beside.parent.resolve():
+        return name
+    if beside.is_file():
+        return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
+    return "python -m media_server"
 
 
 def web_folder() -> Path:

@@ -63,7 +63,9 @@ class Settings:
     resume_secs: float = setting(
         30.0, "A call whose network is lost is kept this long for its page to come back"
     )
-    max_queue_wait_ms: int = setting(1500, "New calls are refused while finals wait longer than this")
+    max_queue_wait_ms: int = setting(
+        300, "New calls are refused while finals wait longer than this for a recognizer, on average"
+    )
     max_loop_lag_ms: int = setting(200, "New calls are refused while the event loop runs later than this")
 
     ice_servers: tuple[str, ...] = setting(

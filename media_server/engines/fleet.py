@@ -6,6 +6,7 @@ A fallback is never silent: the answer names the engine, and ``on_status`` is to
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from media_server.metrics import Metrics
 TRANSLATE_DEADLINE_S = 3.0
 SPEAK_DEADLINE_S = 10.0
 TURN_DEADLINE_S = 2.0
+WAITS_S = 10.0  # what admission looks back on
+TYPICAL_WORK_S = 0.3  # a final's own time in a recognizer, which is no wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Fleet:
         self._states: dict[EngineHost, str] = {}
         self._routes: Routes | None = None
         self._finals_asked: dict[object, float] = {}
+        self._waits: deque[tuple[float, float]] = deque(maxlen=256)
         self.recognizers = self._hosts(plan.recognize)
         self.turns = self._hosts(plan.turn)
         self.translators = self._hosts(plan.translate)
@@ -128,18 +132,26 @@ class Fleet:
         host = self._least_busy(self.recognizers, owner)
         if not request.final:
             return await host.recognize(request, deadline_s=deadline_s, priority="partial", owner=owner)
-        asked = object()
-        self._finals_asked[asked] = self._clock()
+        asked = self._clock()
+        key = object()
+        self._finals_asked[key] = asked
         try:
-            return await host.recognize(request, deadline_s=deadline_s, priority="final", owner=owner)
+            result = await host.recognize(request, deadline_s=deadline_s, priority="final", owner=owner)
         finally:
-            del self._finals_asked[asked]
+            del self._finals_asked[key]
+        now = self._clock()
+        self._waits.append((now, now - asked - result.took_s))
+        return result
 
-    def oldest_final_s(self) -> float:
-        """How long the oldest final has been waiting for its recognition; 0 when none is."""
+    def final_wait_s(self) -> float:
+        """How long finals wait for a recognizer at present: the mean of the last ``WAITS_S``, or the oldest waiting."""
+        now = self._clock()
+        while self._waits and self._waits[0][0] < now - WAITS_S:
+            self._waits.popleft()
+        mean = sum(wait for _, wait in self._waits) / len(self._waits) if self._waits else 0.0
         if not self._finals_asked or not self.can_hear:
-            return 0.0
-        return self._clock() - next(iter(self._finals_asked.values()))
+            return mean
+        return max(mean, now - next(iter(self._finals_asked.values())) - TYPICAL_WORK_S)
 
     async def turn(self, request: TurnRequest, *, owner: str) -> Turn:
         host = self._least_busy(self.turns, owner)

@@ -81,7 +81,7 @@ class Hub:
             )
         if len(self._sessions) >= self.settings.max_sessions:
             return Overloaded("The server is full.", code="SERVER_FULL", retry_after_s=FULL_RETRY_S)
-        if self.fleet.oldest_final_s() * 1000 > self.settings.max_queue_wait_ms:
+        if self.fleet.final_wait_s() * 1000 > self.settings.max_queue_wait_ms:
             return Overloaded("The server is busy.", code="ENGINES_BUSY", retry_after_s=BUSY_RETRY_S)
         if self.loop_lag_s * 1000 > self.settings.max_loop_lag_ms:
             return Overloaded("The server is busy.", code="LOOP_BUSY", retry_after_s=BUSY_RETRY_S)
