@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ async def test_engines_killed_twenty_times_under_four_calls_lose_no_call_and_no_
             sound = len(callers[0].sound)
             for caller in callers:
                 await caller.microphone.done.wait()
-                await caller.until(lambda caller=caller: ended(caller), timeout_s=30)
+                await caller.until(partial(ended, caller), timeout_s=30)
                 assert caller.pc.connectionState == "connected"
                 assert caller.finals, "something was heard between the kills"
             # loud frames of the loopback came on while engines died: the recording itself is 30 % pauses
