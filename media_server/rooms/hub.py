@@ -135,6 +135,8 @@ class Hub:
         counts = session.interpreter.counts
         self.metrics.sessions_active.set(len(self._sessions))
         self.metrics.calls.labels(reason).inc()
+        if not session.was_connected:
+            return
         logger.info(
             "call ended",
             extra={

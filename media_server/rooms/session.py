@@ -68,6 +68,7 @@ class Session:
         self.consent = ConsentGate(required=settings.consent_required)
         self.captions = 0
         self.resumes = 0
+        self.was_connected = False
         self.line: Line | None = None
         self._fleet = fleet
         self._clock = clock
@@ -145,6 +146,7 @@ class Session:
             self.resumes += 1
             self.interpreter.skip(round(away_s * 1000))
         self.lost_at_s = None
+        self.was_connected = True
         self.line = line
 
     def detach(self, line: Line) -> bool:
