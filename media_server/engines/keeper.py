@@ -71,6 +71,7 @@ class Keeper:
         self._numbers = itertools.count(1)
         self._pings: dict[int, float] = {}
         """Unanswered: number -> when it was sent."""
+        self._pinged_at = 0.0
         self._ponged = asyncio.Event()
         self._cpu_s: float | None = None
         self._cpu_before_s = 0.0
@@ -166,12 +167,12 @@ class Keeper:
             child.kill(reason)
         elif self._pings and now - next(iter(self._pings.values())) > PONG_S:
             child.kill(f"did not answer for {PONG_S:g} s")
-        elif not self._pings or now - next(reversed(self._pings.values())) >= PING_S:
+        elif now - self._pinged_at >= PING_S:
             self._send_ping(child)
 
     def _send_ping(self, child: Child) -> int:
         number = next(self._numbers)
-        self._pings[number] = self._clock()
+        self._pinged_at = self._pings[number] = self._clock()
         child.send(Ping(number))
         return number
 
