@@ -145,7 +145,7 @@ def _say_hello(hub: Hub, calls: Calls, settings: Settings, *, secure: bool) -> N
     words = {"recognize": "Hears", "turn": "Endings", "translate": "Translates", "speak": "Speaks"}
     seen = set()
     for host in hub.fleet.hosts:
-        key = (host.spec.kind, host.spec.name)
+        key = (host.spec.kind, host.spec.factory)
         if key not in seen:
             seen.add(key)
             lines.append(f"  {words[host.spec.kind]:<11} {host.spec.name}: {host.spec.reason}")

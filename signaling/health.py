@@ -58,7 +58,7 @@ def _distinct(hosts: list[EngineHost]) -> list[EngineHost]:
     order = {"ready": 0, "loading": 1, "restarting": 2}
     best: dict[tuple[str, str], EngineHost] = {}
     for host in hosts:
-        key = (host.spec.kind, host.spec.name)
+        key = (host.spec.kind, host.spec.factory)
         if key not in best or order.get(host.state, 9) < order.get(best[key].state, 9):
             best[key] = host
     return list(best.values())

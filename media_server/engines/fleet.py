@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from media_server.clock import Clock, monotonic
@@ -30,6 +30,7 @@ from media_server.events import Status
 from media_server.metrics import Metrics
 
 TRANSLATE_DEADLINE_S = 3.0
+WARM_S = 15.0  # engines may still be loading
 SPEAK_DEADLINE_S = 10.0
 TURN_DEADLINE_S = 2.0
 WAITS_S = 10.0  # what admission looks back on
@@ -178,6 +179,17 @@ class Fleet:
             text = (await host.translate(request, deadline_s=TRANSLATE_DEADLINE_S)).texts[0]
             self._metrics.mt.labels(step.engine).observe((self._clock() - started) * 1000)
         return Translated(text, route.by)
+
+    async def warm(self, source: str, target: str) -> None:
+        """Gets a pair ready before its first sentence. What fails here is said when it is needed."""
+        for route in self.routes.find(source, target)[:1]:
+            for step in route.steps:
+                host = next((host for host in self.translators if host.spec.name == step.engine), None)
+                if host is not None and not step.from_speech:
+                    with suppress(EngineError):
+                        await host.translate(
+                            TranslateRequest((), step.source, step.target), deadline_s=WARM_S
+                        )
 
     async def speak(self, request: SpeakRequest) -> AsyncGenerator[Speech]:
         """Pieces of speech, from the next voice when one fails before its first piece. Raises EngineError."""

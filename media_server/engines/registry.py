@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -147,7 +147,7 @@ def _choose_recognizer(
         settings={"model_dir": found.whisper[size], "device": device, "compute_type": compute, "threads": 1},
         reason=reason,
     )
-    return (spec,) * workers
+    return (spec, *(replace(spec, name=f"{spec.name}-{number}") for number in range(2, workers + 1)))
 
 
 def _choose_turn(found: Found, fetch: str, missing: list[Missing]) -> tuple[EngineSpec, ...]:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from media_server.clock import Clock, monotonic
-from media_server.config import Settings
+from media_server.config import AUTO, Settings
 from media_server.engines.fleet import Fleet
 from media_server.errors import NotFound, Overloaded
 from media_server.events import Goodbye, Status
@@ -151,6 +151,9 @@ class Hub:
         )
 
     def _languages_changed(self, session: Session) -> None:
+        source = "en" if session.source == AUTO else session.source
+        for target in {member.target for member in session.room} - {source}:
+            self._tasks.start(self.fleet.warm(source, target), "warm")
         for member in session.room:
             if isinstance(member, Session):
                 member.refresh()
