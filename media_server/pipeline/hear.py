@@ -42,6 +42,15 @@ SILENCE: Pcm = np.zeros(FRAME_SAMPLES, np.int16)
 RESET_AFTER_MS = 500  # a gap this long: what comes after does not follow what was before
 PARTIAL_GIVEN_UP_S = 5.0  # a partial without an answer no longer keeps others from being asked for
 
+# Mean log probability of a whole sentence's tokens: at first, its bounds, and how fast it follows the speaker.
+TYPICAL_LOGPROB = -0.3
+TYPICAL_LOWEST = -0.7
+TYPICAL_HIGHEST = -0.2
+TYPICAL_PACE = 0.2
+TYPICAL_WORDS = 5
+
+TAIL_FRAMES = 3  # after the last voiced frame that still belong to what was said
+
 
 @dataclass(frozen=True, slots=True)
 class HearSettings:
@@ -149,12 +158,14 @@ class Hearing:
         self._preroll: deque[Frame] = deque(maxlen=settings.preroll_ms // FRAME_MS + settings.voice_on_frames)
         self._pending = np.zeros(0, np.int16)
         self._position = 0
+        self._free_from = 0
         self._open: Utterance | None = None
         self._ended: deque[_Ended] = deque()
         self._asked: dict[int, _Asked] = {}
         self._jobs = 0
         self._utterances = 0
         self._next_partial = 0.0
+        self._typical = TYPICAL_LOGPROB
 
     # -- what the caller calls ----------------------------------------------------------------------------------
 
@@ -283,9 +294,9 @@ class Hearing:
     def _frame(self, frame: Frame, now: float) -> list[HearOutput]:
         began = self._gate.push(frame.probability)
         self._position += 1
+        self._preroll.append(frame)
         utterance = self._open
         if utterance is None:
-            self._preroll.append(frame)
             if not began:
                 return []
             utterance = self._begin(now)
@@ -294,15 +305,16 @@ class Hearing:
             if began and utterance.pause is not None:
                 self._go_on(utterance)
         if not self._gate.voiced:
-            return self._in_silence(utterance, now)
+            return self._in_silence(utterance, frame, now)
         utterance.voiced += self._settings.voice_on_frames if began else 1
         utterance.last_voice = self._position
         return self._in_voice(utterance, now)
 
     def _begin(self, now: float) -> Utterance:
-        frames = list(self._preroll)
-        self._preroll.clear()
         start = self._position - self._settings.voice_on_frames
+        # Sound that belongs to the utterance before is not heard twice; the silence after it is free.
+        free = max(self._settings.voice_on_frames, self._position - self._free_from)
+        frames = list(self._preroll)[-free:]
         utterance = self._new(start, Window(self._position - len(frames), frames))
         self._next_partial = now + self._settings.first_partial_ms / 1000
         return utterance
@@ -331,12 +343,16 @@ class Hearing:
             outputs.append(self._partial(utterance, now))
         return outputs
 
-    def _in_silence(self, utterance: Utterance, now: float) -> list[HearOutput]:
+    def _in_silence(self, utterance: Utterance, frame: Frame, now: float) -> list[HearOutput]:
         silent_ms = self._gate.silent_frames * FRAME_MS
-        if utterance.pause is None and silent_ms >= self._settings.ahead_ms - FRAME_MS // 2:
+        if utterance.pause is None:
+            if silent_ms < self._settings.ahead_ms - FRAME_MS // 2:
+                return []
             if utterance.voice_ms < self._settings.voice_min_ms and not utterance.agreement.text:
                 return self._close(utterance, [])
             return self._ask_ahead(utterance, now)
+        if utterance.pause.stirs(frame):
+            return []
         return self._end_if_over(utterance, now)
 
     # -- asking -------------------------------------------------------------------------------------------------
@@ -376,6 +392,7 @@ class Hearing:
         """Decodes the whole utterance as if it ended here, and asks how finished it sounds."""
         until = self._position
         pause = utterance.pause = Pause(until, turn_due=self._has_turn)
+        self._next_partial = max(self._next_partial, now + self._settings.partial_ms / 1000)
         request = self._request(utterance, until, final=True, english=utterance.english)
         outputs: list[HearOutput] = [self._ask(_Asked(utterance, until, 0, True, now, request, pause))]
         if self._has_turn:
@@ -425,7 +442,11 @@ class Hearing:
         if pause.wait is None or pause.wait[0] != turn:
             heard = utterance.final(ahead, pause.until)
             text = heard.text if heard is not None else ""
-            pause.wait = (turn, self._rule.hangover_ms(text, ahead.language, turn))
+            surplus = ahead.transcript.avg_logprob - self._typical
+            pause.wait = (
+                turn,
+                self._rule.hangover_ms(text, ahead.language, turn, surplus, utterance.voice_ms),
+            )
         return pause.wait[1]
 
     def _last(self, utterance: Utterance, result: Recognition, until: int) -> list[HearOutput]:
@@ -434,6 +455,9 @@ class Hearing:
             return []
         if result.detected and heard.text:
             self._lock.heard(result.detected, result.language_probability, utterance.voice_ms)
+        if len(heard.text.split()) >= TYPICAL_WORDS:
+            sure = min(max(result.transcript.avg_logprob, TYPICAL_LOWEST), TYPICAL_HIGHEST)
+            self._typical += TYPICAL_PACE * (sure - self._typical)
         return [heard]
 
     def _lost(self, utterance: Utterance, reason: str) -> Lost:
@@ -448,6 +472,7 @@ class Hearing:
         """The open utterance ends. ``outputs`` None: its end is still being decoded."""
         self._open = None
         self._gate.reset()
+        self._free_from = utterance.last_voice + TAIL_FRAMES
         said: list[HearOutput] = []
         if utterance.announced:
             said.append(Speaking(self._speaker, False, utterance.last_voice * FRAME_MS))

@@ -8,8 +8,13 @@ from media_server.engines.base import Hypothesis, Recognition
 from media_server.events import Heard
 from media_server.pipeline.agree import Agreement, words_of
 from media_server.pipeline.detect import FRAME_MS
-from media_server.pipeline.window import Window
+from media_server.pipeline.window import Frame, Window
 
+STIR_PROBABILITY = 0.2  # of speech
+STIR_DB = 15.0  # above the quietest frame of the pause
+STIR_FLOOR_DB = -70.0
+STIR_FRAMES = 6  # at the most the end is put off so long
+FASTEST_WORDS_PER_S = 5.0
 NO_SPEECH = 0.6
 NO_SPEECH_LOGPROB = -1.0
 CERTAIN_LANGUAGE = 0.6  # two windows in a row that say so decide the language of an open utterance
@@ -36,6 +41,20 @@ class Pause:
     wait: tuple[float | None, int] | None = None
     """Silence that ends the utterance (ms), and the ``turn`` that this was worked out from."""
 
+    quiet_db: float = 0.0
+    """Level of its quietest frame."""
+    held: int = 0
+    """Frames that its end was put off because something stirred."""
+
+    def stirs(self, frame: Frame) -> bool:
+        """Whether the newest frame may be the beginning of a word: many begin with a soft consonant."""
+        self.quiet_db = min(self.quiet_db, frame.level_db)
+        louder = frame.level_db > max(self.quiet_db, STIR_FLOOR_DB) + STIR_DB
+        if (louder or frame.probability >= STIR_PROBABILITY) and self.held < STIR_FRAMES:
+            self.held += 1
+            return True
+        return False
+
 
 @dataclass(slots=True)
 class Utterance:
@@ -61,6 +80,8 @@ class Utterance:
     partials: int = 0
     decoded_until: int = 0
     """One past the last frame of the newest window whose hypothesis was used."""
+    words: int = 0
+    """In the newest hypothesis, as far as they can have been said."""
     pause: Pause | None = None
     announced: bool = False
     """Speaking(on) was said."""
@@ -95,11 +116,17 @@ class Utterance:
         """Uses the answer for the window up to ``until`` as one of the hypotheses that have to agree."""
         if until <= self.decoded_until:
             return
+        new_s = (until - (self.decoded_until or self.start)) * FRAME_MS / 1000
         self.decoded_until = until
         if not self.believable(result.transcript, until):
             self.agreement.forget()
             return
         sure = self._settle_language(result)
+        if hold_back:
+            # A window that ends in mid-sentence may be told to its end by the recognizer: nobody speaks that fast.
+            count = len(words_of(result.transcript.text))
+            self.words = min(count, self.words + 1 + int(new_s * FASTEST_WORDS_PER_S))
+            hold_back = max(hold_back, count - self.words)
         self.agreement.update(result.transcript.text, hold_back, commit=sure)
         if self.english and result.english is not None and result.language != "en":
             self.in_english.update(result.english.text, hold_back, commit=sure)
