@@ -299,6 +299,8 @@ class Peer:
         self._timers[name] = self._loop.call_later(delay, call)
 
     def _state_changed(self) -> None:
+        if self._ended:
+            return
         state = self._pc.connectionState
         if state == "connected":
             self._leave()

@@ -189,8 +189,12 @@ def _may_try(line: str, candidates: CandidateFilter) -> bool:
 def _bundle(offer: Offer) -> Iterable[str]:
     """The head with the rejected m-lines taken out of the group (RFC 9143 section 7.3.3)."""
     mids = {section.mid for section in offer.sections if section.accepted}
+    grouped = False
     for line in offer.head:
         if line.startswith("a=group:BUNDLE"):
+            if grouped:
+                continue
+            grouped = True
             kept = [mid for mid in line.split()[1:] if mid in mids]
             if kept:
                 yield " ".join(["a=group:BUNDLE", *kept])

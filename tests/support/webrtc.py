@@ -101,6 +101,18 @@ class ToneTrack(MediaStreamTrack):
         return frame
 
 
+class _BlackHole:
+    """A transport that sends nothing."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def sendto(self, data: bytes, addr: Any) -> None: ...
+
+    def close(self) -> None:
+        self._transport.close()
+
+
 @dataclass
 class Client:
     """A stock peer connection that calls."""
@@ -165,9 +177,10 @@ class Client:
         await self.dtls._send_rtp(header + payload)
 
     def vanish(self) -> None:
-        """As when the process is killed: its sockets are gone, nothing is said."""
+        """As when its network is pulled: nothing leaves and nothing arrives any more."""
         for protocol in self.connection._protocols:
-            protocol.transport.abort()
+            protocol.transport = _BlackHole(protocol.transport)
+            protocol.datagram_received = lambda data, addr: None
 
     async def close(self) -> None:
         await self.pc.close()

@@ -77,6 +77,8 @@ def adopt(pc: RTCPeerConnection, policy: IcePolicy, count: Callable[[str], None]
         sctp.harden(count)
         transports[id(sctp.transport)] = sctp.transport
     connections = []
+    if None in transports.values():
+        raise ValueError("the bundle group starts with an m-line that is not there")
     for transport in transports.values():
         connection = transport.transport._connection
         transport.__class__ = DtlsTransport

@@ -26,14 +26,14 @@ async def hard_close(pc: RTCPeerConnection, timeout: float = CLOSE_TIMEOUT) -> b
         logger.warning("a peer connection did not close within %.0f s and is taken apart", timeout)
     except Exception as error:  # whatever aiortc raises from a state it did not expect
         logger.warning("a peer connection failed to close (%s) and is taken apart", type(error).__name__)
-    transports = set()
+    transports: set[Any] = set()
     for transceiver in pc.getTransceivers():
         for part, prefix in ((transceiver.sender, "RTCRtpSender"), (transceiver.receiver, "RTCRtpReceiver")):
             _release(part, prefix)
         transports.add(transceiver.receiver.transport)
     if pc.sctp is not None:
         transports.add(pc.sctp.transport)
-    for transport in transports:
+    for transport in transports - {None}:  # a bundle may name an m-line that is not there
         for layer in (transport, transport.transport):
             try:
                 async with asyncio.timeout(timeout):
