@@ -1,4 +1,4 @@
-"""A hundred calls, half of them killed, leave nothing behind. ``SOAK_CALLS=1000`` makes it a soak."""
+"""A hundred calls, half of them killed, leave nothing behind. ``make soak`` asks for a thousand."""
 
 from __future__ import annotations
 
