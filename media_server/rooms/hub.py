@@ -179,12 +179,16 @@ class Hub:
             due = loop.time() + TICK_S
             self.loop_lag_s = max(late, self.loop_lag_s * 0.7)  # a second of memory
             self.metrics.loop_lag.observe(late * 1000)
-            now = self.clock()
-            for session in self:
-                away_s = now - session.lost_at_s if session.lost_at_s is not None else 0.0
-                if session.line is None and away_s > self.settings.resume_secs:
-                    await self.end(session, "lost")
-            self._check_drained()
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Ends sessions whose people have been away for too long."""
+        now = self.clock()
+        for session in self:
+            away_s = now - session.lost_at_s if session.lost_at_s is not None else 0.0
+            if session.line is None and away_s > self.settings.resume_secs:
+                await self.end(session, "lost")
+        self._check_drained()
 
     async def drain(self) -> None:
         """No new calls; running ones are told, and may go on for ``DRAIN_SECS``. Returns when none is left."""

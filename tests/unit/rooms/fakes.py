@@ -11,7 +11,7 @@ from media_server.engines.base import Pair, SpeakRequest, Speech
 from media_server.engines.fleet import Translated
 from media_server.engines.registry import Route, Routes
 from media_server.errors import EngineFailed
-from media_server.events import Caption, Heard, RoomEvent, Spoken
+from media_server.events import Caption, Heard, RoomEvent, Spoken, Status
 
 
 class FakeFleet:
@@ -27,6 +27,22 @@ class FakeFleet:
         self.spoken: list[SpeakRequest] = []
         self.hold = asyncio.Event()
         self.hold.set()
+        self.recognizers: list[object] = []
+        self.turns: list[object] = []
+        self.hosts: list[object] = []
+        self.wait_s = 0.0
+
+    def listen(self, callback: object) -> None:
+        """Nothing ever changes here."""
+
+    def statuses(self) -> list[Status]:
+        return [Status("translate", "upper", "info", "upper is ready.")]
+
+    def final_wait_s(self) -> float:
+        return self.wait_s
+
+    async def warm(self, source: str, target: str) -> None:
+        """Always warm."""
 
     async def translate(self, text: str, route: Route) -> Translated:
         await self.hold.wait()

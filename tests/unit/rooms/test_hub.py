@@ -1,0 +1,171 @@
+"""Who is let in, who is kept for a while, and how everybody leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import cast
+
+import numpy as np
+import pytest
+
+from media_server import config
+from media_server.engines.base import Pcm
+from media_server.engines.fleet import Fleet
+from media_server.errors import NotFound, Overloaded
+from media_server.metrics import Metrics
+from media_server.rooms.hub import Hub
+from tests.unit.rooms.fakes import FakeFleet, heard
+
+
+class Line:
+    """A connection that keeps what is sent on it."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.played = 0
+
+    def send_text(self, text: str) -> None:
+        self.texts.append(text)
+
+    def play(self, pcm: Pcm, *, clip: str, last: bool) -> None:
+        self.played += len(pcm)
+
+    def push_frame(self, pcm: Pcm) -> None:
+        self.played += len(pcm)
+
+    def of(self, kind: str) -> list[dict[str, object]]:
+        return [message for message in map(json.loads, self.texts) if message["type"] == kind]
+
+
+class Time:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def fleet() -> FakeFleet:
+    return FakeFleet()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def hub(fleet: FakeFleet, time: Time) -> AsyncIterator[Hub]:
+    made = Hub(config.load({"MAX_SESSIONS": "2", "RESUME_SECS": "30"}), cast(Fleet, fleet), Metrics(), time)
+    yield made
+    await made.stop()
+
+
+def test_a_full_server_refuses_with_a_time_to_come_back(hub: Hub) -> None:
+    hub.open(source=None, target=None, room=None)
+    hub.open(source=None, target=None, room=None)
+    with pytest.raises(Overloaded) as caught:
+        hub.open(source=None, target=None, room=None)
+    assert (caught.value.status, caught.value.code) == (503, "SERVER_FULL")
+    assert caught.value.retry_after_s
+
+
+def test_nobody_is_let_in_while_those_inside_would_suffer(hub: Hub, fleet: FakeFleet) -> None:
+    fleet.wait_s = 0.5
+    refusal = hub.refusal()
+    assert refusal is not None
+    assert refusal.code == "ENGINES_BUSY"
+    fleet.wait_s = 0.0
+    hub.loop_lag_s = 0.5
+    refusal = hub.refusal()
+    assert refusal is not None
+    assert refusal.code == "LOOP_BUSY"
+    hub.loop_lag_s = 0.0
+    assert hub.refusal() is None
+
+
+async def test_a_session_that_lost_its_network_is_kept_and_then_let_go(hub: Hub, time: Time) -> None:
+    session = hub.open(source="en", target="es", room=None)
+    line = Line()
+    session.attach(line)
+    session.detach(line)
+    time.now += 29
+    await hub.sweep()
+    assert hub.find(session.id) is session
+    time.now += 2
+    await hub.sweep()
+    with pytest.raises(NotFound):
+        hub.find(session.id)
+
+
+async def test_finals_that_were_missed_are_given_when_the_page_is_back(hub: Hub) -> None:
+    session = hub.open(source="en", target="es", room=None)
+    first, second = Line(), Line()
+    session.attach(first)
+    session.detach(first)
+    session.room.heard(session.speaker, heard("good morning", final=False), 0.0)
+    session.room.heard(session.speaker, heard("good morning"), 0.0)
+    for _ in range(50):
+        await _turn()
+    session.attach(second)
+    session.greet()
+    assert [message["text"] for message in second.of("final")] == ["good morning"]
+    assert second.of("partial") == []
+    assert second.of("status")
+
+
+async def test_an_older_connection_that_ends_late_does_not_take_the_newer_one_down(hub: Hub) -> None:
+    session = hub.open(source="en", target="es", room=None)
+    old, new = Line(), Line()
+    session.attach(old)
+    session.attach(new)
+    assert not session.detach(old)
+    assert session.line is new
+
+
+async def test_draining_tells_everybody_and_ends_when_they_have_gone(hub: Hub) -> None:
+    session = hub.open(source="en", target="es", room=None)
+    line = Line()
+    session.attach(line)
+    session.detach(line)
+    await hub.drain()
+    with pytest.raises(Overloaded) as caught:
+        hub.open(source=None, target=None, room=None)
+    assert caught.value.code == "DRAINING"
+
+
+async def test_the_log_of_a_call_has_counts_and_no_words(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "media_server")
+    session = hub.open(source="en", target="es", room="board meeting")
+    line = Line()
+    session.attach(line)
+    session.on_audio(np.zeros(960, np.int16))
+    session.room.heard(session.speaker, heard("good morning"), 0.0)
+    await hub.end(session, "left")
+    (record,) = [record for record in caplog.records if record.message == "call ended"]
+    assert record.__dict__["reason"] == "left"
+    shown = json.dumps({key: str(value) for key, value in record.__dict__.items()})
+    assert "morning" not in shown
+    assert session.id not in shown
+    assert "board" not in shown
+
+
+async def test_people_in_one_room_share_it_and_a_private_call_shares_nothing(hub: Hub) -> None:
+    first = hub.open(source="en", target="es", room="r")
+    second = hub.open(source="es", target="en", room="r")
+    assert first.room is second.room
+    await hub.end(second, "left")
+    alone = hub.open(source="en", target="es", room=None)
+    assert alone.room is not first.room
+    assert alone.room.private
+
+
+async def _turn() -> None:
+    """Lets the loop's ready tasks run once."""
+    await asyncio.sleep(0)
