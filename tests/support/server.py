@@ -107,6 +107,16 @@ class Server:
             with error:
                 return error.code, _body(error.read())
 
+    def retry_after(self, path: str, body: object) -> int:
+        """The seconds of ``Retry-After`` in the refusal of a POST; 0 when there is none."""
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=20):
+                return 0
+        except urllib.error.HTTPError as error:
+            with error:
+                return int(error.headers.get("Retry-After", 0))
+
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; 0 when there are none."""
         _, text = await self.get("/metrics")
