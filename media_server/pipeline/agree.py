@@ -23,7 +23,7 @@ _UNSPACED = (
     (0xF900, 0xFAFF),
     (0x20000, 0x2FA1F),
 )
-_SENTENCE_END = re.compile(r"[.?!…]+[\"'”’»)\]]*(?=\s)|[。？！]+[」』”’）]*")
+_SENTENCE_END = re.compile(r"[.?!…]+[\"'”’»)\]]*(?=\s|$)|[。？！]+[」』”’）]*")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:\w|(?:\w\.)+\w|mr|mrs|ms|dr|prof|st|sr|sra|jr|no|nr|vs|etc|approx|ca|bzw|z\.b|mme|mlle)\.$",
     re.IGNORECASE,
@@ -118,8 +118,10 @@ class Agreement:
         self.tail = ""
         """Shown after ``committed``, may change."""
         self._keys: list[str] = []
-        self._ends: list[int] = []  # of each committed word's core in ``committed``
+        self._spans: list[tuple[int, int]] = []  # where the core of each lies in ``committed``
+        self._from = 0  # the first committed word whose sound the window still holds
         self._before: list[Word] = []  # of the hypothesis before, what followed the committed words
+        self._known = 0  # how many words these were, cut off ones and a language in doubt included
 
     @property
     def text(self) -> str:
@@ -134,20 +136,26 @@ class Agreement:
         """The next hypothesis agrees with nothing: the one before was of another kind."""
         self._before = []
 
-    def update(self, text: str, hold_back: int = 0, commit: bool = True) -> None:
-        """Takes a hypothesis of the whole window. The last ``hold_back`` words are probably cut off: neither shown
-        nor committed. Without ``commit`` it is only shown.
+    def update(self, text: str, hold_back: int = 0, most_new: int | None = None, commit: bool = True) -> None:
+        """Takes a hypothesis of the window. The last ``hold_back`` words are probably cut off: neither shown nor
+        committed; nor is what goes beyond ``most_new`` words more than the hypothesis before had. Without ``commit``
+        it is only shown.
         """
-        words = words_of(text)
-        trail, rest = self._rest(words)
+        trail, rest = self._rest(words_of(text))
+        if most_new is not None:
+            hold_back = max(hold_back, len(rest) - self._known - most_new)
+        shown = max(0, len(rest) - hold_back)
         certain = 0
         if commit:
-            most = min(len(rest) - hold_back, len(self._before))
+            most = min(shown, len(self._before))
             while certain < most and rest[certain].key == self._before[certain].key:
                 certain += 1
             trail = self._commit(trail, rest[:certain])
-        self._before = rest[certain:] if commit else []
-        self.tail = self._joined(trail, rest[certain : max(certain, len(rest) - hold_back)])
+        # One word more than is shown: if the next hypothesis has it as well it was not cut off.
+        heard = rest[certain : shown + 1]
+        self._known = len(heard)
+        self._before = heard if commit else []
+        self.tail = self._joined(trail, rest[certain:shown])
 
     def finished(self, text: str) -> str:
         """What the text would be if this hypothesis were the last one; changes nothing."""
@@ -159,37 +167,62 @@ class Agreement:
         self.committed = self.finished(text)
         self.tail = ""
 
-    def sentence_end(self, following: int) -> int:
-        """Where in ``committed`` the last sentence ends that ``following`` committed words come after; 0 for none."""
-        if len(self._ends) <= following:
-            return 0
-        latest = self._ends[-following - 1] if following else len(self.committed)
-        found = 0
-        for match in _SENTENCE_END.finditer(self.committed):
-            starts = sum(1 for end in self._ends if end > match.end())
-            if match.start() < latest and starts >= following and not self._abbreviated(match.start()):
-                found = match.end()
-        return found
+    def place(self, keys: list[str], following: int) -> int | None:
+        """How many committed words (of all) a hypothesis with these ``keys``, of the window up to some moment, stands
+        for. None unless they are committed, ``following`` more as well, and the end of it is certain.
+        """
+        if not keys:
+            return None
+        inside = self._keys[self._from :]
+        count = aligned(keys, inside)
+        if count == 0 or count + following > len(inside) or inside[count - 1] != keys[-1]:
+            return None
+        return self._from + count
 
-    def _abbreviated(self, stop: int) -> bool:
-        return _ABBREVIATION.search(self.committed[: stop + 1]) is not None
+    def sentence_ends(self, count: int) -> bool:
+        """Whether a sentence ends with committed word number ``count``, the first being 1."""
+        end = self._spans[count - 1][1]
+        stop = _SENTENCE_END.match(self.committed, end)
+        return stop is not None and _ABBREVIATION.search(self.committed[: end + 1]) is None
 
-    def split(self, at: int) -> tuple[str, Agreement]:
-        """The committed text before ``at`` (an answer of ``sentence_end``) and an agreement about the rest."""
+    def trim(self, count: int) -> None:
+        """The window no longer holds the sound of the first ``count`` committed words."""
+        self._from = count
+
+    @property
+    def trimmed(self) -> int:
+        """How many committed words the window no longer holds."""
+        return self._from
+
+    def trimmed_sentence(self) -> int:
+        """How many words the sentences have that end among those; 0 for none."""
+        return next((count for count in range(self._from, 0, -1) if self.sentence_ends(count)), 0)
+
+    def settle(self, text: str) -> None:
+        """Commits this hypothesis as the last one of the window so far; the window goes on without its sound."""
+        trail, rest = self._rest(words_of(text))
+        self.committed += self._commit(trail, rest).rstrip()
+        self._before, self._known, self.tail = [], 0, ""
+        self._from = len(self._keys)
+
+    def split(self, count: int) -> tuple[str, Agreement]:
+        """The committed text of the first ``count`` words with its punctuation, and an agreement about the rest, in
+        a window without their sound.
+        """
         rest = Agreement()
-        after = self.committed[at:]
-        cut = at + len(after) - len(after.lstrip())
-        kept = [i for i, end in enumerate(self._ends) if end > cut]
+        rest._from = max(0, self._from - count)
+        end = self._spans[count - 1][1]
+        cut = self._spans[count][0] if count < len(self._spans) else len(self.committed)
         rest.committed = self.committed[cut:]
-        rest.tail = self.tail
-        rest._keys = [self._keys[i] for i in kept]
-        rest._ends = [self._ends[i] - cut for i in kept]
-        rest._before = self._before
-        return self.committed[:at], rest
+        rest.tail = self.tail if rest.committed else self.tail.lstrip()
+        rest._keys = self._keys[count:]
+        rest._spans = [(low - cut, high - cut) for low, high in self._spans[count:]]
+        rest._before, rest._known = self._before, self._known
+        return self.committed[:end] + self.committed[end:cut].rstrip(), rest
 
     def _rest(self, words: list[Word]) -> tuple[str, list[Word]]:
         """Punctuation after the last committed word, and the words that follow it."""
-        count = aligned(self._keys, [word.key for word in words])
+        count = aligned(self._keys[self._from :], [word.key for word in words])
         rest = words[count:]
         if not self._keys:
             return "", rest
@@ -204,9 +237,9 @@ class Agreement:
         for word in words:
             if self._keys:
                 self.committed += trail + word.lead
-            self.committed += word.core
+            self._spans.append((len(self.committed), len(self.committed) + len(word.core)))
             self._keys.append(word.key)
-            self._ends.append(len(self.committed))
+            self.committed += word.core
             trail = word.trail
         return trail
 

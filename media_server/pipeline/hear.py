@@ -34,7 +34,7 @@ from media_server.pipeline.detect import (
 )
 from media_server.pipeline.end import EndRule
 from media_server.pipeline.language import LanguageLock
-from media_server.pipeline.sentence import sentence_cut
+from media_server.pipeline.sentence import Anchor, anchors_after, pause_anchor, segment_anchors
 from media_server.pipeline.utterance import Pause, Utterance
 from media_server.pipeline.window import Frame, Window, make_frame
 
@@ -49,6 +49,8 @@ TYPICAL_HIGHEST = -0.2
 TYPICAL_PACE = 0.2
 TYPICAL_WORDS = 5
 
+CUT_BEFORE_MS = 300  # the newest sound of a full window is left to the next
+CUT_REACH_MS = 5000
 TAIL_FRAMES = 3  # after the last voiced frame that still belong to what was said
 
 
@@ -72,6 +74,10 @@ class HearSettings:
     """Sound before the first voiced frame that belongs to the utterance."""
     window_max_s: float = 14.0
     """No decode is longer."""
+    trim_s: float = 5.0
+    """A longer window is shortened at the last moment between two words that is certain."""
+    utterance_max_s: float = 20.0
+    """Of speech without the end of a sentence; then an utterance ends where its window can be shortened."""
     kept_max_s: float = 30.0
     """Sound of one speaker that may wait for answers; then the oldest utterance is given up."""
     voice_on: float = 0.5
@@ -117,6 +123,10 @@ class _Asked:
     urgent: bool
     at: float
     request: RecognizeRequest | None = None
+    start: int = 0
+    """First frame of its window."""
+    closing: bool = False
+    """Its answer ends the utterance."""
     pause: Pause | None = None
     """The silence that it was asked in, for windows decoded ahead of time and for turns."""
     again: bool = False
@@ -213,19 +223,22 @@ class Hearing:
         asked = self._asked.pop(job_id, None)
         if asked is None:
             return []
-        if not asked.urgent:
-            took = max(result.took_s, now - asked.at)
-            self._next_partial = max(self._next_partial, asked.at + self._settings.partial_load * took)
+        took = max(result.took_s, now - asked.at)
+        self._next_partial = max(self._next_partial, asked.at + self._settings.partial_load * took)
         utterance = asked.utterance
         if utterance is not self._open:
-            return self._settle(utterance, self._last(utterance, result, asked.until)) if asked.urgent else []
+            awaited = asked.closing or (asked.pause is not None and asked.pause is utterance.pause)
+            return self._settle(utterance, self._last(utterance, result, asked.until)) if awaited else []
         if asked.pause is not None and asked.pause is utterance.pause:
             asked.pause.ahead = result
-            return self._ahead(utterance, result, asked.until, now)
+            return self._ahead(utterance, result, asked, now)
+        if asked.start != utterance.window.start:
+            return []  # the window was shortened in the meantime
         utterance.take(result, asked.until, asked.hold_back)
+        self._remember(utterance, result, asked)
         outputs: list[HearOutput] = [*utterance.partial(asked.until)]
-        if not asked.urgent and utterance.pause is None:
-            outputs += self._end_sentence(utterance, result, asked.until, now)
+        if utterance.pause is None:
+            outputs += self._end_sentence(utterance)
         return outputs
 
     def on_turn(self, job_id: int, turn: Turn, now: float) -> list[HearOutput]:
@@ -386,7 +399,7 @@ class Hearing:
         english = utterance.english and utterance.partials % 2 == 0
         request = self._request(utterance, until, final=False, english=english)
         self._next_partial = now + self._settings.partial_ms / 1000
-        return self._ask(_Asked(utterance, until, 1, False, now, request))
+        return self._ask(_Asked(utterance, until, 1, False, now, request, utterance.window.start))
 
     def _ask_ahead(self, utterance: Utterance, now: float) -> list[HearOutput]:
         """Decodes the whole utterance as if it ended here, and asks how finished it sounds."""
@@ -394,10 +407,12 @@ class Hearing:
         pause = utterance.pause = Pause(until, turn_due=self._has_turn)
         self._next_partial = max(self._next_partial, now + self._settings.partial_ms / 1000)
         request = self._request(utterance, until, final=True, english=utterance.english)
-        outputs: list[HearOutput] = [self._ask(_Asked(utterance, until, 0, True, now, request, pause))]
+        outputs: list[HearOutput] = [
+            self._ask(_Asked(utterance, until, 0, True, now, request, utterance.window.start, pause=pause))
+        ]
         if self._has_turn:
             self._jobs += 1
-            self._asked[self._jobs] = _Asked(utterance, until, 0, True, now, None, pause)
+            self._asked[self._jobs] = _Asked(utterance, until, 0, True, now, pause=pause)
             outputs.append(
                 TurnJob(self._jobs, utterance.id, TurnRequest(request.audio[-8 * RECOGNIZER_RATE :]))
             )
@@ -409,8 +424,12 @@ class Hearing:
         """Speech goes on: what was worked out ahead of time serves as one more hypothesis."""
         utterance.pause = None
 
-    def _ahead(self, utterance: Utterance, result: Recognition, until: int, now: float) -> list[HearOutput]:
+    def _ahead(
+        self, utterance: Utterance, result: Recognition, asked: _Asked, now: float
+    ) -> list[HearOutput]:
+        until = asked.until
         utterance.take(result, until, 0)
+        self._remember(utterance, result, asked)
         over = self._end_if_over(utterance, now)
         if over:
             return over
@@ -489,7 +508,10 @@ class Hearing:
             return self._close(utterance, None)
         until = utterance.window.end
         request = self._request(utterance, until, final=True, english=utterance.english)
-        return [*self._close(utterance, None), self._ask(_Asked(utterance, until, 0, True, now, request))]
+        return [
+            *self._close(utterance, None),
+            self._ask(_Asked(utterance, until, 0, True, now, request, closing=True)),
+        ]
 
     def _settle(self, utterance: Utterance, outputs: list[HearOutput]) -> list[HearOutput]:
         """An ended utterance's end is known; ends come out in the order of speaking."""
@@ -517,34 +539,59 @@ class Hearing:
 
     # -- long talk ----------------------------------------------------------------------------------------------
 
-    def _end_sentence(
-        self, utterance: Utterance, result: Recognition, until: int, now: float
-    ) -> list[HearOutput]:
+    def _remember(self, utterance: Utterance, result: Recognition, asked: _Asked) -> None:
+        """Moments of this window at which the utterance may be cut later on."""
+        if not utterance.believable(result.transcript, asked.until):
+            return
+        anchors: list[Anchor] = []
+        if not utterance.english:
+            anchors += segment_anchors(result.transcript, utterance.window, asked.until)
+        if asked.pause is not None:
+            silent = self._settings.ahead_ms // FRAME_MS
+            anchors += pause_anchor(result.transcript, result.english, asked.until, silent)
+        utterance.remember(anchors)
+
+    def _end_sentence(self, utterance: Utterance) -> list[HearOutput]:
         """A sentence committed to its end becomes final while the speaker goes on, as a new utterance."""
-        cut = sentence_cut(utterance.agreement, result.transcript, utterance.window, until)
-        if cut is None:
+        found = utterance.sentence_anchor()
+        if found is not None:
+            anchor, count = found
+            english = utterance.in_english.finished(anchor.english or "") if utterance.english else None
+            following = self._split(utterance, anchor.position)
+            following.anchors = anchors_after(utterance.anchors, anchor)
+        elif utterance.trim(self._settings.trim_s) and (count := self._whole(utterance)):
+            english = utterance.in_english.committed if utterance.english else None
+            following = self._split(utterance, utterance.window.start)
+            following.anchors = utterance.anchors
+        else:
             return []
-        text, rest = utterance.agreement.split(cut.characters)
-        following = self._split(utterance, cut.position)
-        following.agreement = rest
-        following.decoded_until = until
+        text, following.agreement = utterance.agreement.split(count)
+        following.decoded_until = utterance.decoded_until
+        following.sure_until = utterance.sure_until
         self._ended.append(_Ended(utterance))
+        final = utterance.sentence(text, english or None, following.start)
+        return [*self._settle(utterance, [final]), *following.partial(following.decoded_until)]
+
+    def _whole(self, utterance: Utterance) -> int:
+        """How many of the words whose sound was let go can be made final; 0 for none."""
+        trimmed = utterance.agreement.trimmed
+        if (utterance.window.start - utterance.start) * FRAME_MS > self._settings.utterance_max_s * 1000:
+            return trimmed
         if utterance.english:
-            # The translation of the whole window cannot be cut in two: this sentence is decoded by itself.
-            utterance.agreement.committed, utterance.agreement.tail = text, ""
-            request = self._request(utterance, cut.position, final=True, english=True)
-            return [self._ask(_Asked(utterance, cut.position, 0, True, now, request)), *self._give_up_old()]
-        return self._settle(utterance, [utterance.sentence(text, None, cut.position)])
+            return trimmed if utterance.agreement.sentence_ends(trimmed) else 0
+        return utterance.agreement.trimmed_sentence()
 
     def _cut_long(self, utterance: Utterance, now: float) -> list[HearOutput]:
-        """No end of a sentence in sight and the window is full: it is cut at its quietest point."""
+        """No moment between two words is certain and the window is full: it is cut at its quietest point."""
         window = utterance.window
-        reach = int(window.seconds * RECOGNIZER_RATE / FRAME_SAMPLES / 2)
-        position, _ = window.quietest(window.end - reach, window.end - 300 // FRAME_MS)
+        last = window.end - CUT_BEFORE_MS // FRAME_MS
+        first = max(utterance.sure_until, window.end - CUT_REACH_MS // FRAME_MS)
+        position, _ = window.quietest(min(first, last), last)
         self._split(utterance, position)
         self._ended.append(_Ended(utterance))
         request = self._request(utterance, position, final=True, english=utterance.english)
-        return [self._ask(_Asked(utterance, position, 0, True, now, request)), *self._give_up_old()]
+        asked = _Asked(utterance, position, 0, True, now, request, closing=True)
+        return [self._ask(asked), *self._give_up_old()]
 
     def _split(self, utterance: Utterance, position: int) -> Utterance:
         """Leaves the sound before ``position`` to ``utterance`` and opens a new one with the rest."""

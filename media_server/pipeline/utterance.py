@@ -8,12 +8,14 @@ from media_server.engines.base import Hypothesis, Recognition
 from media_server.events import Heard
 from media_server.pipeline.agree import Agreement, words_of
 from media_server.pipeline.detect import FRAME_MS
+from media_server.pipeline.sentence import Anchor, anchors_after
 from media_server.pipeline.window import Frame, Window
 
 STIR_PROBABILITY = 0.2  # of speech
 STIR_DB = 15.0  # above the quietest frame of the pause
 STIR_FLOOR_DB = -70.0
 STIR_FRAMES = 6  # at the most the end is put off so long
+MOST_ANCHORS = 8
 FASTEST_WORDS_PER_S = 5.0
 NO_SPEECH = 0.6
 NO_SPEECH_LOGPROB = -1.0
@@ -80,8 +82,10 @@ class Utterance:
     partials: int = 0
     decoded_until: int = 0
     """One past the last frame of the newest window whose hypothesis was used."""
-    words: int = 0
-    """In the newest hypothesis, as far as they can have been said."""
+    sure_until: int = 0
+    """The sound of all committed words lies before this frame."""
+    anchors: list[Anchor] = field(default_factory=list)
+    """Moments at which it may be cut, the oldest first."""
     pause: Pause | None = None
     announced: bool = False
     """Speaking(on) was said."""
@@ -116,20 +120,51 @@ class Utterance:
         """Uses the answer for the window up to ``until`` as one of the hypotheses that have to agree."""
         if until <= self.decoded_until:
             return
-        new_s = (until - (self.decoded_until or self.start)) * FRAME_MS / 1000
+        before = self.decoded_until or self.start
+        new_s = (until - before) * FRAME_MS / 1000
         self.decoded_until = until
         if not self.believable(result.transcript, until):
             self.agreement.forget()
             return
         sure = self._settle_language(result)
-        if hold_back:
-            # A window that ends in mid-sentence may be told to its end by the recognizer: nobody speaks that fast.
-            count = len(words_of(result.transcript.text))
-            self.words = min(count, self.words + 1 + int(new_s * FASTEST_WORDS_PER_S))
-            hold_back = max(hold_back, count - self.words)
-        self.agreement.update(result.transcript.text, hold_back, commit=sure)
+        # A window that ends in mid-sentence may be told to its end by the recognizer: nobody speaks that fast.
+        most_new = 1 + int(new_s * FASTEST_WORDS_PER_S) if hold_back else None
+        words = self.agreement.words
+        self.agreement.update(result.transcript.text, hold_back, most_new, commit=sure)
+        if self.agreement.words > words:
+            self.sure_until = before
         if self.english and result.english is not None and result.language != "en":
-            self.in_english.update(result.english.text, hold_back, commit=sure)
+            self.in_english.update(result.english.text, hold_back, most_new, commit=sure)
+
+    def remember(self, anchors: list[Anchor]) -> None:
+        """Keeps moments at which the utterance may be cut later."""
+        known = {anchor.position for anchor in self.anchors}
+        new = [anchor for anchor in anchors if all(abs(anchor.position - other) > 3 for other in known)]
+        self.anchors = sorted([*self.anchors, *new], key=lambda anchor: anchor.position)[-MOST_ANCHORS:]
+
+    def sentence_anchor(self) -> tuple[Anchor, int] | None:
+        """The last moment at which a committed sentence ends, with the number of committed words before it."""
+        for anchor in reversed(self.anchors):
+            count = self.agreement.place(list(anchor.keys), anchor.following)
+            if count is not None and self.agreement.sentence_ends(count):
+                return anchor, count
+        return None
+
+    def trim(self, longer_s: float) -> bool:
+        """Shortens a window that is longer than ``longer_s`` to what follows the last moment that is certain."""
+        if self.window.seconds <= longer_s:
+            return False
+        for anchor in reversed(self.anchors):
+            count = self.agreement.place(list(anchor.keys), anchor.following)
+            if count is None or (self.english and anchor.english is None):
+                continue
+            if self.english and anchor.english is not None:
+                self.in_english.settle(anchor.english)
+            self.agreement.trim(count)
+            self.window.split(anchor.position)
+            self.anchors = anchors_after(self.anchors, anchor)
+            return True
+        return False
 
     def _settle_language(self, result: Recognition) -> bool:
         """Whether words may be committed: the language is known, or two windows in a row are sure of the same."""
