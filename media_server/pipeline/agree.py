@@ -119,6 +119,8 @@ class Agreement:
         """Shown after ``committed``, may change."""
         self._keys: list[str] = []
         self._spans: list[tuple[int, int]] = []  # where the core of each lies in ``committed``
+        self._stops: list[bool] = []  # whether two hypotheses in a row ended a sentence after each
+        self._trail = ""  # punctuation after the last committed word in the newest hypothesis
         self._from = 0  # the first committed word whose sound the window still holds
         self._before: list[Word] = []  # of the hypothesis before, what followed the committed words
         self._known = 0  # how many words these were, cut off ones and a language in doubt included
@@ -150,7 +152,8 @@ class Agreement:
             most = min(shown, len(self._before))
             while certain < most and rest[certain].key == self._before[certain].key:
                 certain += 1
-            trail = self._commit(trail, rest[:certain])
+            trail = self._commit(trail, rest[:certain], [self._trail, *(word.trail for word in self._before)])
+        self._trail = trail
         # One word more than is shown: if the next hypothesis has it as well it was not cut off.
         heard = rest[certain : shown + 1]
         self._known = len(heard)
@@ -180,10 +183,9 @@ class Agreement:
         return self._from + count
 
     def sentence_ends(self, count: int) -> bool:
-        """Whether a sentence ends with committed word number ``count``, the first being 1."""
+        """Whether a sentence ends for sure with committed word number ``count``, the first being 1."""
         end = self._spans[count - 1][1]
-        stop = _SENTENCE_END.match(self.committed, end)
-        return stop is not None and _ABBREVIATION.search(self.committed[: end + 1]) is None
+        return self._stops[count - 1] and _ABBREVIATION.search(self.committed[: end + 1]) is None
 
     def trim(self, count: int) -> None:
         """The window no longer holds the sound of the first ``count`` committed words."""
@@ -201,7 +203,7 @@ class Agreement:
     def settle(self, text: str) -> None:
         """Commits this hypothesis as the last one of the window so far; the window goes on without its sound."""
         trail, rest = self._rest(words_of(text))
-        self.committed += self._commit(trail, rest).rstrip()
+        self.committed += self._commit(trail, rest, [trail, *(word.trail for word in rest)]).rstrip()
         self._before, self._known, self.tail = [], 0, ""
         self._from = len(self._keys)
 
@@ -217,6 +219,8 @@ class Agreement:
         rest.tail = self.tail if rest.committed else self.tail.lstrip()
         rest._keys = self._keys[count:]
         rest._spans = [(low - cut, high - cut) for low, high in self._spans[count:]]
+        rest._stops = self._stops[count:]
+        rest._trail = self._trail
         rest._before, rest._known = self._before, self._known
         return self.committed[:end] + self.committed[end:cut].rstrip(), rest
 
@@ -232,13 +236,17 @@ class Agreement:
             return "", [Word(first.lead or lead, first.core, first.trail, first.key), *rest[1:]]
         return (words[count - 1].trail if count else ""), rest
 
-    def _commit(self, trail: str, words: list[Word]) -> str:
-        """Appends; gives back the punctuation after the last word, which stays open."""
-        for word in words:
+    def _commit(self, trail: str, words: list[Word], trails_before: list[str]) -> str:
+        """Appends; gives back the punctuation after the last word, which stays open. ``trails_before``: what the
+        hypothesis before had after the last committed word and after each of ``words``.
+        """
+        for word, before in zip(words, trails_before, strict=False):
             if self._keys:
+                self._stops[-1] = all(_SENTENCE_END.match(stop) is not None for stop in (trail, before))
                 self.committed += trail + word.lead
             self._spans.append((len(self.committed), len(self.committed) + len(word.core)))
             self._keys.append(word.key)
+            self._stops.append(False)
             self.committed += word.core
             trail = word.trail
         return trail

@@ -76,6 +76,8 @@ class HearSettings:
     """No decode is longer."""
     trim_s: float = 5.0
     """A longer window is shortened at the last moment between two words that is certain."""
+    sentence_min_s: float = 2.5
+    """Shorter sentences are not ended while the speaker goes on."""
     utterance_max_s: float = 20.0
     """Of speech without the end of a sentence; then an utterance ends where its window can be shortened."""
     kept_max_s: float = 30.0
@@ -553,7 +555,7 @@ class Hearing:
 
     def _end_sentence(self, utterance: Utterance) -> list[HearOutput]:
         """A sentence committed to its end becomes final while the speaker goes on, as a new utterance."""
-        found = utterance.sentence_anchor()
+        found = utterance.sentence_anchor(self._settings.sentence_min_s)
         if found is not None:
             anchor, count = found
             english = utterance.in_english.finished(anchor.english or "") if utterance.english else None

@@ -142,9 +142,11 @@ class Utterance:
         new = [anchor for anchor in anchors if all(abs(anchor.position - other) > 3 for other in known)]
         self.anchors = sorted([*self.anchors, *new], key=lambda anchor: anchor.position)[-MOST_ANCHORS:]
 
-    def sentence_anchor(self) -> tuple[Anchor, int] | None:
+    def sentence_anchor(self, shortest_s: float) -> tuple[Anchor, int] | None:
         """The last moment at which a committed sentence ends, with the number of committed words before it."""
         for anchor in reversed(self.anchors):
+            if (anchor.position - self.start) * FRAME_MS < shortest_s * 1000:
+                break
             count = self.agreement.place(list(anchor.keys), anchor.following)
             if count is not None and self.agreement.sentence_ends(count):
                 return anchor, count
