@@ -161,6 +161,7 @@ class Hearing:
         self._speaker = speaker
         self._lock = LanguageLock(language)
         self._candidates = candidates
+        self._english_from: frozenset[str] | None = None
         self._english = english
         self._has_turn = has_turn
         self._detector = SileroDetector() if detector is None else detector
@@ -274,11 +275,22 @@ class Hearing:
             return self._close(utterance, [self._lost(utterance, reason)])
         return self._settle(utterance, [self._lost(utterance, reason)])
 
-    def configure(self, *, language: str | None, english: bool, prompt: str = "") -> None:
-        """From the next utterance on. The same language again keeps what was learnt about the speaker."""
+    def configure(
+        self,
+        *,
+        language: str | None,
+        english: bool,
+        english_from: frozenset[str] | None = None,
+        prompt: str = "",
+    ) -> None:
+        """From the next utterance on. The same language again keeps what was learnt about the speaker.
+
+        ``english_from``: the spoken languages whose English is of use; None: all of them.
+        """
         if language != self._lock.given:
             self._lock = LanguageLock(language)
         self._english = english
+        self._english_from = english_from
         self._prompt = prompt
 
     def flush(self, now: float) -> list[HearOutput]:
@@ -342,10 +354,16 @@ class Hearing:
             start=start,
             window=window,
             language=language,
-            english=self._english and language != "en",
+            english=self._wants_english(language),
             prompt=self._prompt,
         )
         return self._open
+
+    def _wants_english(self, language: str | None) -> bool:
+        """While the language is not known its English may be needed."""
+        if not self._english or language == "en":
+            return False
+        return language is None or self._english_from is None or language in self._english_from
 
     def _in_voice(self, utterance: Utterance, now: float) -> list[HearOutput]:
         outputs: list[HearOutput] = []

@@ -141,9 +141,12 @@ class Interpreter:
             self._act(self._hearing.flush(self._clock()))
         self.muted = muted
 
-    def configure(self, language: str | None, *, english: bool) -> None:
-        """From the next utterance on. ``language`` None: detect it. ``english``: somebody wants that from speech."""
-        self._hearing.configure(language=language, english=english)
+    def configure(self, language: str | None, english_from: frozenset[str]) -> None:
+        """From the next utterance on. ``language`` None: detect it.
+
+        ``english_from``: the spoken languages whose English, translated by the recognizer, somebody needs.
+        """
+        self._hearing.configure(language=language, english=bool(english_from), english_from=english_from)
 
     def forget(self) -> None:
         """Consent was withdrawn: drops all sound and all work on it at once."""

@@ -94,7 +94,6 @@ class Session:
             hear,
             speaker=self.speaker,
             language=self._language,
-            english=self._wants_english(),
             has_turn=bool(fleet.turns),
         )
         self.interpreter = Interpreter(
@@ -116,16 +115,17 @@ class Session:
     def _language(self) -> str | None:
         return None if self.source == AUTO else self.source
 
-    def _wants_english(self) -> bool:
-        """Whether the recognizer should translate into English itself, for somebody in the room."""
+    def _english_from(self) -> frozenset[str]:
+        """The languages that somebody in the room is best given by way of the recognizer's own English."""
         targets = {member.target for member in self.room} | {self.target}
-        if self.source == AUTO:
-            return targets != {""}
-        for target in targets:
-            routes = self._fleet.routes.find(self.source, target)
-            if routes and routes[0].steps and routes[0].steps[0].from_speech:
-                return True
-        return False
+        sources = self._fleet.heard_languages() if self.source == AUTO else (self.source,)
+        found = set()
+        for source in sources:
+            for target in targets:
+                routes = self._fleet.routes.find(source, target)
+                if routes and routes[0].steps and routes[0].steps[0].from_speech:
+                    found.add(source)
+        return frozenset(found)
 
     def set_languages(self, source: str | None, target: str | None) -> None:
         """From the next utterance on."""
@@ -135,7 +135,7 @@ class Session:
 
     def refresh(self) -> None:
         """Somebody's languages or the engines have changed: asks the recognizer for what is needed now."""
-        self.interpreter.configure(self._language, english=self._wants_english())
+        self.interpreter.configure(self._language, self._english_from())
 
     # -- the connection -----------------------------------------------------------------------------------------
 

@@ -38,6 +38,9 @@ class FakeFleet:
     def statuses(self) -> list[Status]:
         return [Status("translate", "upper", "info", "upper is ready.")]
 
+    def heard_languages(self) -> tuple[str, ...]:
+        return ("en", "es", "fr")
+
     def final_wait_s(self) -> float:
         return self.wait_s
 

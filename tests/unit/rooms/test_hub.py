@@ -156,6 +156,22 @@ async def test_the_log_of_a_call_has_counts_and_no_words(hub: Hub, caplog: pytes
     assert "board" not in shown
 
 
+async def test_the_recognizer_translates_only_what_has_no_better_way(
+    hub: Hub, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str | None, frozenset[str]]] = []
+    session = hub.open(source="auto", target="es", room=None)
+    monkeypatch.setattr(
+        session.interpreter, "configure", lambda language, english: asked.append((language, english))
+    )
+    session.set_languages("auto", "es")
+    session.set_languages("en", "es")
+    session.set_languages("fr", "en")
+    session.set_languages("fr", "fr")
+    none: frozenset[str] = frozenset()
+    assert asked == [(None, frozenset({"fr"})), ("en", none), ("fr", frozenset({"fr"})), ("fr", none)]
+
+
 async def test_people_in_one_room_share_it_and_a_private_call_shares_nothing(hub: Hub) -> None:
     first = hub.open(source="en", target="es", room="r")
     second = hub.open(source="es", target="en", room="r")
