@@ -33,6 +33,7 @@ from media_server.pipeline.detect import (
     VoiceGate,
 )
 from media_server.pipeline.end import EndRule
+from media_server.pipeline.evidence import without_echo
 from media_server.pipeline.language import LanguageLock
 from media_server.pipeline.sentence import Anchor, anchors_after, pause_anchor, segment_anchors
 from media_server.pipeline.utterance import Pause, Utterance
@@ -228,6 +229,7 @@ class Hearing:
             return []
         took = max(result.took_s, now - asked.at)
         self._next_partial = max(self._next_partial, asked.at + self._settings.partial_load * took)
+        result = without_echo(result)
         utterance = asked.utterance
         if utterance is not self._open:
             awaited = asked.closing or (asked.pause is not None and asked.pause is utterance.pause)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from media_server.engines.base import Hypothesis, Recognition
 from media_server.events import Heard
-from media_server.pipeline.agree import Agreement, words_of
+from media_server.pipeline.agree import Agreement
 from media_server.pipeline.detect import FRAME_MS
+from media_server.pipeline.evidence import COMMIT_LOGPROB, SHOW_LOGPROB, believable
 from media_server.pipeline.sentence import Anchor, anchors_after
 from media_server.pipeline.window import Frame, Window
 
@@ -17,17 +18,7 @@ STIR_FLOOR_DB = -70.0
 STIR_FRAMES = 6  # at the most the end is put off so long
 MOST_ANCHORS = 8
 FASTEST_WORDS_PER_S = 5.0
-NO_SPEECH = 0.6
-NO_SPEECH_LOGPROB = -1.0
 CERTAIN_LANGUAGE = 0.6  # two windows in a row that say so decide the language of an open utterance
-
-# What the recognizer has learnt to write under breath, music and room noise. People say it, too: evidence decides.
-_PHRASES = (
-    "you|thankyou|thanks|thanksforwatching|thankyouforwatching|thankyouverymuch|bye|byebye|oh|ah|uh|um|hmm|mm|mhm|so|"
-    "the|music|applause|laughter|okay|pleasesubscribe|silence|iloveyou|gracias|graciasporverelvideo|merci|obrigado|"
-    "subtitlesbytheamaraorgcommunity|soustitragestradiocanada"
-)
-_OFTEN_INVENTED = frozenset(_PHRASES.split("|"))
 
 
 @dataclass(slots=True)
@@ -101,20 +92,8 @@ class Utterance:
 
     def believable(self, hypothesis: Hypothesis, until: int) -> bool:
         """Whether these words were said, by what the recognizer and the speech detector think of the window."""
-        words = words_of(hypothesis.text)
-        if not words:
-            return False
-        if hypothesis.no_speech_prob > NO_SPEECH and hypothesis.avg_logprob < NO_SPEECH_LOGPROB:
-            return False
         voiced, probability = self.window.voice(high=until)
-        voiced_ms = voiced * FRAME_MS
-        evidence = min(1.0, voiced_ms / 400) * probability  # 0 to 1
-        needed = -0.35 - 1.1 * evidence  # the less voice there is, the surer the recognizer must be
-        if "".join(word.key for word in words) in _OFTEN_INVENTED:
-            needed += 0.25
-        if voiced_ms and len(words) > 2 + voiced_ms / 90:
-            return False  # nobody speaks eleven words a second
-        return hypothesis.avg_logprob >= needed
+        return believable(hypothesis, voiced * FRAME_MS, probability)
 
     def take(self, result: Recognition, until: int, hold_back: int) -> None:
         """Uses the answer for the window up to ``until`` as one of the hypotheses that have to agree."""
@@ -123,10 +102,11 @@ class Utterance:
         before = self.decoded_until or self.start
         new_s = (until - before) * FRAME_MS / 1000
         self.decoded_until = until
-        if not self.believable(result.transcript, until):
+        logprob = result.transcript.avg_logprob
+        if not self.believable(result.transcript, until) or (hold_back and logprob < SHOW_LOGPROB):
             self.agreement.forget()
             return
-        sure = self._settle_language(result)
+        sure = self._settle_language(result) and logprob >= COMMIT_LOGPROB
         # A window that ends in mid-sentence may be told to its end by the recognizer: nobody speaks that fast.
         most_new = 1 + int(new_s * FASTEST_WORDS_PER_S) if hold_back else None
         words = self.agreement.words
