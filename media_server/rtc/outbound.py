@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 MAX_QUEUED_S = 60.0  # of interpretation; the oldest whole clip is dropped beyond
 MAX_LIVE = 6  # frames of live sound that wait to be mixed; the oldest is dropped beyond
 MAX_PULLED = 50  # packets that wait for a puller; the oldest is dropped beyond
-SPURT_GAP = RATE // 8  # samples: a frame that comes later than this starts a new spurt
+SPURT_GAP = RATE // 2  # samples: live sound that comes later than this starts a new spurt
 MAX_AHEAD = RATE // 8  # samples by which live sound may run ahead of time
 FADE = RATE // 200  # samples, 5 ms
 LOSS_HOLD = 0.5  # share of the loss estimate that is kept at each report
@@ -93,6 +93,7 @@ class SpeechTrack(MediaStreamTrack):
         self._live: deque[Pcm] = deque(maxlen=MAX_LIVE)
         self._next = 0
         self._talking = False
+        self._paused = False
         self._fade: Pcm | None = None
         self._push: Push | None = None
         self._pulled: deque[Packet[Any]] = deque(maxlen=MAX_PULLED)
@@ -129,8 +130,11 @@ class SpeechTrack(MediaStreamTrack):
             return
         if self._pacer_busy():
             self._live.append(pcm)
-        elif pcm.any():  # digital silence is nothing to say
+        elif pcm.any():
             self._send(pcm, self._clock(), live=True)
+        elif self._talking:  # digital silence is nothing to say, but it takes its time
+            self._next += FRAME_SAMPLES
+            self._paused = True
 
     @property
     def queued_ms(self) -> int:
@@ -240,7 +244,7 @@ class SpeechTrack(MediaStreamTrack):
             return max(self._next, real), True
         if live and self._next - real > MAX_AHEAD:
             return None
-        return self._next, False
+        return self._next, self._paused
 
     def _send(self, pcm: Pcm, now: float, live: bool = False) -> None:
         if len(pcm) != FRAME_SAMPLES:
@@ -251,7 +255,7 @@ class SpeechTrack(MediaStreamTrack):
             return
         timestamp, marker = stamp
         self._next = timestamp + FRAME_SAMPLES
-        self._talking = True
+        self._talking, self._paused = True, False
         try:
             payload = self._encoder.encode(pcm)
             if self._push is not None:

@@ -210,6 +210,16 @@ async def test_live_digital_silence_is_not_sent(bench: Bench) -> None:
     assert bench.wire.packets == []
 
 
+async def test_live_silence_in_between_takes_its_time(bench: Bench) -> None:
+    for n in range(30):
+        bench.track.push_frame(np.zeros(960, np.int16) if 10 <= n < 20 else tone(0.02))
+        bench.loop.run(STEP)
+    assert [stamp - bench.stamps()[0] for stamp in bench.stamps()] == [
+        n * 960 for n in range(30) if not 10 <= n < 20
+    ]
+    assert [index for index, (_, _, marker, _) in enumerate(bench.wire.packets) if marker] == [0, 10]
+
+
 async def test_live_frames_that_run_ahead_of_time_are_dropped(bench: Bench) -> None:
     for _ in range(100):
         bench.track.push_frame(tone(0.02))
