@@ -5,7 +5,14 @@ Latencies are histograms in milliseconds, as dashboards of the older servers exp
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -16,6 +23,7 @@ class Metrics:
     """One instance is made at start-up and handed to those who count."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series for each one, which no dashboard of ours reads
         registry = self.registry = CollectorRegistry()
 
         def histogram(name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
@@ -33,22 +41,47 @@ class Metrics:
         self.offers_refused = counter("lai_offers_refused", "Offers answered with an error", ("code",))
         self.asr_partial = histogram("lai_asr_partial_latency_ms", "Partial: from asking to showing")
         self.asr_final = histogram("lai_asr_final_latency_ms", "End of speech to final text")
-        self.asr_queue_wait = histogram("lai_asr_queue_wait_ms", "Wait before a recognizer takes a window", ("work",))
+        self.asr_queue_wait = histogram(
+            "lai_asr_queue_wait_ms", "Wait before a recognizer takes a window", ("work",)
+        )
         self.mt = histogram("lai_mt_latency_ms", "Translation of one text", ("engine",))
         self.tts = histogram("lai_tts_latency_ms", "Text to first piece of speech", ("engine",))
         self.e2e = histogram("lai_e2e_latency_ms", "End of speech to first interpreted audio sent")
         self.tts_failures = counter("lai_tts_failures", "Texts that no voice could speak", ("engine",))
         self.engine_state = gauge("lai_engine_up", "1 when the engine answers", ("stage", "engine"))
-        self.engine_restarts = counter("lai_engine_restarts", "Engine children started again", ("stage", "engine"))
-        self.engine_requests = counter("lai_engine_requests", "Requests ended", ("stage", "engine", "outcome"))
-        self.engine_cpu = gauge("lai_engine_cpu_seconds", "CPU time of the engine's child", ("stage", "engine"))
+        self.engine_restarts = counter(
+            "lai_engine_restarts", "Engine children started again", ("stage", "engine")
+        )
+        self.engine_requests = counter(
+            "lai_engine_requests", "Requests ended", ("stage", "engine", "outcome")
+        )
+        self.engine_cpu = gauge(
+            "lai_engine_cpu_seconds", "CPU time of the engine's child", ("stage", "engine")
+        )
         self.queue_depth = gauge("lai_queue_depth", "Entries waiting", ("queue",))
         self.drops = counter("lai_drops", "Entries dropped by a bound", ("queue",))
         self.utterances = counter("lai_utterances", "Utterances ended", ("outcome",))
-        self.speech_lag = histogram("lai_speech_lag_ms", "Interpretation waiting to be heard when it is queued")
+        self.speech_lag = histogram(
+            "lai_speech_lag_ms", "Interpretation waiting to be heard when it is queued"
+        )
         self.loop_lag = histogram("lai_loop_lag_ms", "How late the event loop runs")
         self.rtp_dropped = counter("lai_rtp_dropped", "Datagrams and packets refused", ("reason",))
         self.audio_frames = counter("lai_audio_frames", "Received audio frames of 20 ms", ("how",))
+
+        # A series that is not there yet looks like a broken exporter on a dashboard: the known ones begin at 0.
+        for path in ("/ws/audio", "/ws-audio"):
+            self.ws_connections.labels(path)
+        for queue in ("captions", "finals", "speech"):
+            self.drops.labels(queue)
+        for outcome in ("final", "lost", "echo"):
+            self.utterances.labels(outcome)
+
+    def expect(self, stage: str, engine: str) -> None:
+        """An engine was planned: its series begin at 0."""
+        self.engine_state.labels(stage, engine)
+        self.engine_restarts.labels(stage, engine)
+        if stage == "speak":
+            self.tts_failures.labels(engine)
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""

@@ -63,6 +63,8 @@ class Fleet:
         self.voices = self._hosts(plan.speak)
 
     def _hosts(self, specs: tuple[EngineSpec, ...]) -> list[EngineHost]:
+        for spec in specs:
+            self._metrics.expect(spec.kind, spec.name)
         return [EngineHost(spec, metrics=self._metrics, on_state=self._changed) for spec in specs]
 
     @property
