@@ -152,6 +152,10 @@ def _say_hello(hub: Hub, calls: Calls, settings: Settings, *, secure: bool) -> N
     lines.append(f"  {'Denoises':<11} {calls.denoiser[0]}: {calls.denoiser[1]}")
     for missing in hub.fleet.missing():
         lines.append(f"  {'Missing':<11} {missing.message} To get it: {missing.command}")
+    lines.append(
+        f"  {'Better':<11} more voices and other sizes of Whisper: put their folders (piper-VOICE, whisper-SIZE) into"
+    )
+    lines.append(f"  {'':<11} {settings.models_path}; ASR_MODEL_SIZE chooses a size")
     print("\n".join(lines) + "\n", flush=True)
 
 
