@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientError, ClientSession, ClientTimeout
 from playwright.async_api import Browser, Page, Playwright, async_playwright
 
 from tests.browser.chromium import Faults, launch
 from tests.browser.scripted import ScriptedServer
+from tests.support.server import Server
 
 type Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
@@ -29,6 +26,12 @@ def screenshots(project_root: Path) -> Path:
     folder = Path(os.environ.get("SCREENSHOTS", project_root / "build" / "screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def picture(screenshots: Path) -> Path:
+    """The README's picture of the page; README_PICTURE=docs/page.png renews it."""
+    return Path(os.environ.get("README_PICTURE", screenshots / "page.png"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -90,64 +93,17 @@ def until() -> Until:
     return wait
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Server:
-    """A real server in a process of its own, as `python -m media_server` starts it."""
-
-    def __init__(self, project: Path, settings: dict[str, str]) -> None:
-        self.port = free_port()
-        self.url = f"http://localhost:{self.port}/"
-        environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(self.port)} | settings
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "media_server"], cwd=project, env=environment, stdin=subprocess.DEVNULL
-        )
-
-    async def ready(self, within_s: float = 60) -> None:
-        """When everything is loaded."""
-        deadline = time.monotonic() + within_s
-        async with ClientSession(timeout=ClientTimeout(total=2)) as session:
-            while time.monotonic() < deadline:
-                assert self._process.poll() is None, "the server has ended"
-                with contextlib.suppress(ClientError, TimeoutError):
-                    async with session.get(f"{self.url}health") as response:
-                        if (await response.json())["ready"]:
-                            return
-                await asyncio.sleep(0.1)
-        raise AssertionError(f"the server was not ready within {within_s} s")
-
-    def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+async def eventually(page: Page, expression: str, within_s: float = 10) -> Any:
+    """The value of a JavaScript expression as soon as it is true. (Playwright's own wait needs `unsafe-eval`.)"""
+    deadline = time.monotonic() + within_s
+    while not (value := await page.evaluate(expression)):
+        assert time.monotonic() < deadline, f"not true within {within_s} s: {expression}"
+        await asyncio.sleep(0.05)
+    return value
 
 
 @pytest.fixture(scope="session")
-def start_server(project_root: Path) -> Iterator[Callable[[dict[str, str]], Server]]:
-    """Starts servers with settings of their own; all end with the tests."""
-    running: list[Server] = []
-
-    def start(settings: dict[str, str]) -> Server:
-        server = Server(project_root, settings)
-        running.append(server)
-        return server
-
-    yield start
-    for server in running:
-        server.stop()
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def server(start_server: Callable[[dict[str, str]], Server]) -> Server:
-    """The server with its defaults, everything loaded."""
-    started = start_server({"DRAIN_SECS": "1"})
-    await started.ready()
-    return started
+def server() -> Iterator[Server]:
+    """The real server with its defaults, everything loaded."""
+    with Server(DRAIN_SECS="1") as running:
+        yield running

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import Until
+from tests.browser.conftest import Until, eventually
 from tests.browser.scripted import ScriptedServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -156,7 +156,7 @@ async def test_the_microphone_can_be_tried_and_chosen_before_a_call(
     await page.select_option("#microphone", label=label)
     chosen = await page.locator("#microphone").input_value()
     await page.keyboard.press("Escape")
-    await page.wait_for_function("window.tracks.every((track) => track.readyState === 'ended')")
+    await eventually(page, "window.tracks.every((track) => track.readyState === 'ended')")
     await page.reload()
     await page.click("#start")
     await page.wait_for_selector("body[data-call=live]")

@@ -68,6 +68,7 @@ async def test_the_page_loads_without_a_complaint_and_says_what_it_does(
 
 async def test_every_control_has_a_name_for_screen_readers(page: Page, scripted: ScriptedServer) -> None:
     await page.goto(scripted.url)
+    await expect(page.locator("#privacy")).to_be_visible()
     assert await page.evaluate(NAMELESS) == []
 
 
@@ -75,7 +76,9 @@ async def test_everything_is_reached_by_keyboard_in_the_order_of_the_page(
     page: Page, scripted: ScriptedServer
 ) -> None:
     await page.goto(scripted.url)
+    await expect(page.locator("#privacy")).to_be_visible()
     await page.select_option("#source", "en")
+    await expect(page.locator("#swap")).to_be_enabled()
     reached = []
     for _ in range(12):
         await page.keyboard.press("Tab")
@@ -199,6 +202,7 @@ async def test_the_languages_offered_are_those_that_work(page: Page, scripted: S
     await page.select_option("#source", "fr")
     await expect(target.locator("option")).to_have_text(["English", "French (captions only)"])
     await page.select_option("#source", "en")
+    await expect(target).to_have_value("es")  # nobody speaks English to be heard in English
     await page.select_option("#target", "fr")
     await expect(page.locator("#welcome-path")).to_have_text(
         "Translated by Apertium in 2 steps, spoken by espeak-ng."

@@ -10,6 +10,9 @@ export const DETECT = "auto";
 /** @type {Offer} what the page shows until the server has answered */
 export const NOTHING_YET = { sources: [], targets: [], pairs: [], defaults: { source: DETECT, target: "" } };
 
+/** Tried in this order when a language must be chosen for somebody. */
+const USUAL = ["en", "es", "fr", "pt", "de", "it", "zh", "ar", "hi"];
+
 const RIGHT_TO_LEFT = new Set(["ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"]);
 
 /**
@@ -58,10 +61,9 @@ export function settle(offer, wish) {
   if (offer.sources.length === 0 && offer.targets.length === 0) return wish;
   const source = wish.source === DETECT || offer.sources.some((one) => one.code === wish.source) ? wish.source : offer.defaults.source;
   const targets = targetsFor(offer, source);
-  const has = (/** @type {string} */ code) => targets.some((target) => target.code === code);
-  if (has(wish.target)) return { source, target: wish.target };
-  const other = targets.find((target) => target.code !== source);
-  const target = has(offer.defaults.target) && offer.defaults.target !== source ? offer.defaults.target : (other ?? targets[0])?.code;
+  const others = targets.map(({ code }) => code).filter((code) => code !== source);
+  if (targets.some(({ code }) => code === wish.target)) return { source, target: wish.target };
+  const target = [offer.defaults.target, ...USUAL].find((code) => others.includes(code)) ?? others[0] ?? targets[0]?.code;
   return { source, target: target ?? "" };
 }
 

@@ -21,7 +21,11 @@ export class LanguagePickers {
     this.choice = { source: wish.source || DETECT, target: wish.target };
     this.detected = "";
     this.onChoice = onChoice;
-    this.source.addEventListener("change", () => this.#choose({ source: this.source.value, target: this.choice.target }));
+    this.source.addEventListener("change", () => {
+      const source = this.source.value;
+      // Who says what they speak wants to be heard in another language, or would choose "captions only".
+      this.#choose({ source, target: source === this.choice.target ? "" : this.choice.target });
+    });
     this.target.addEventListener("change", () => this.#choose({ source: this.choice.source, target: this.target.value }));
     this.swap.addEventListener("click", () => {
       const other = swapped(this.offer, this.choice, this.detected);

@@ -1,0 +1,189 @@
+"""One interpreted call in a real browser with the real server and its engines, there and back."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from playwright.async_api import Page, Playwright
+
+from benchmarks.offline import WholeFileWhisper
+from benchmarks.scoring import errors, words_of
+from media_server.audio.resample import resample
+from media_server.engines.base import RECOGNIZER_RATE, Pcm, SpeakRequest
+from media_server.engines.espeak_ng import EspeakVoice
+from tests.browser.chromium import Faults, launch
+from tests.browser.conftest import eventually
+from tests.browser.interpreted import RATE, STEP, Heard, record, silence, tap
+from tests.support.models import jfk, model_dir, spoken
+from tests.support.server import Server
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+LEAD_S = 4.0
+"""Silence in front, until the call is connected: the recording begins when the microphone is opened."""
+COUNTED = "1 2 3 4 5 6 7 8 9 10"
+NOUNS = "window garden river teacher doctor kitchen letter bridge market morning station island".split()  # noqa: SIM905
+VERBS = "opened closed found painted cleaned watched crossed visited".split()  # noqa: SIM905
+ADJECTIVES = "old small yellow quiet empty beautiful dark green".split()  # noqa: SIM905
+
+
+def random_sentence() -> str:
+    drawn = random.Random(seed := random.randrange(1_000_000))
+    print(f"words drawn with seed {seed}")
+    nouns = drawn.sample(NOUNS, 3)
+    adjectives = drawn.sample(ADJECTIVES, 2)
+    verb = drawn.choice(VERBS)
+    return f"The {nouns[0]} of the {adjectives[0]} {nouns[1]} {verb} the {adjectives[1]} {nouns[2]}."
+
+
+def apertium_alone(text: str) -> str:
+    """The program itself, as anybody would run it: English to Spanish, unknown words unmarked."""
+    run = subprocess.run(
+        ["apertium", "-u", "eng-spa"], input=text, capture_output=True, text=True, check=True, timeout=20
+    )
+    return " ".join(run.stdout.split())
+
+
+def audioeval(name: str) -> tuple[Pcm, str]:
+    """A recording of that package at 16 kHz, and its text."""
+    spec = importlib.util.find_spec("pytest_audioeval")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    file = Path(spec.submodule_search_locations[0], "samples", "audio", f"{name}.wav")
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RECOGNIZER_RATE)
+    with av.open(str(file)) as audio:
+        frames = [out for frame in audio.decode(audio=0) for out in resampler.resample(frame)]
+    pcm = np.concatenate([frame.to_ndarray().reshape(-1) for frame in [*frames, *resampler.resample(None)]])
+    return pcm, file.with_suffix(".txt").read_text("utf-8").strip()
+
+
+@asynccontextmanager
+async def visitor(
+    playwright: Playwright, server: Server, recording: Path, source: str, target: str
+) -> AsyncIterator[Page]:
+    """A page in a call, its microphone playing the recording."""
+    browser = await launch(playwright, hears=recording)
+    context = await browser.new_context(
+        permissions=["microphone"], viewport={"width": 1280, "height": 800}, color_scheme="light"
+    )
+    await tap(context)
+    page = await context.new_page()
+    faults = Faults(page)
+    await page.goto(server.url)
+    await page.select_option("#source", source)
+    await page.select_option("#target", target)
+    await page.click("#start")
+    await page.wait_for_selector("body[data-call=live]")
+    yield page
+    await browser.close()
+    assert faults.seen == []
+
+
+async def finals(page: Page, words: int) -> None:
+    """Waits until the finals have that many words, and until the last one was heard."""
+    await eventually(
+        page,
+        """window.heard.messages.filter(([, one]) => one.type === "final")
+          .map(([, one]) => one.text.split(" ").length).reduce((sum, one) => sum + one, 0) >= """
+        + str(words),
+        within_s=60,
+    )
+    # The voice of the last final has come and gone.
+    quiet = """(() => {
+      const packet = window.heard.packets.at(-1)?.[1] ?? 0;
+      const final = window.heard.messages.findLast(([, one]) => one.type === "final")[0];
+      return packet > final && performance.timeOrigin + performance.now() - packet > 1200;
+    })()"""
+    await eventually(page, quiet, within_s=60)
+
+
+async def test_english_is_read_while_it_is_spoken_and_heard_in_spanish(
+    playwright: Playwright, server: Server, tmp_path: Path, picture: Path
+) -> None:
+    sentence = random_sentence()
+    recording = tmp_path / "microphone.wav"
+    speech = jfk()
+    record(recording, [silence(LEAD_S), speech.pcm, silence(2.5), spoken(sentence).pcm, silence(3)])
+    async with visitor(playwright, server, recording, "en", "es") as page:
+        await eventually(page, "window.heard.messages.filter(([, one]) => one.translation).length > 8", 60)
+        await page.screenshot(path=picture)
+        await finals(page, words=22 + len(sentence.split()) - 3)
+        heard = Heard.of(await page.evaluate("window.heard"))
+        shown = await page.locator(".caption .translation").all_inner_texts()
+    said = heard.captions("final")
+
+    text = " ".join(final["text"] for _, final in said)
+    assert errors(f"{speech.text} {sentence}", text).rate <= 0.15, text
+    assert all(final["lang"] == "en" for _, final in said)
+
+    for _, final in said:
+        assert final["translation"] == apertium_alone(final["text"])
+    assert [one.strip() for one in shown] == [final["translation"] for _, final in said]
+
+    longest_at, longest = max(said, key=lambda one: len(one[1]["text"]))
+    end_ms = heard.end_of_speech_ms(longest_at)
+    early = [one for at, one in heard.captions("partial", longest["id"]) if at < end_ms]
+    assert len({one["text"] for one in early}) >= 3
+    lengths = [len(one["translation"]) for one in early if one["translation"]]
+    assert len(set(lengths)) >= 2, "the translation grows before the end of speech"
+    assert lengths[-1] > lengths[0]
+    revisions = [one["revision"] for one in early]
+    assert revisions == sorted(set(revisions))
+    committed = ["", *(one["text"][: one["committed"]] for one in early)]
+    for before, after in pairwise(committed):
+        assert after.startswith(before), "committed words never change"
+
+    voice = EspeakVoice()
+    voice.load()
+    runs = heard.runs
+    for _, final in said:
+        request = SpeakRequest(final["translation"], "es")
+        made = np.concatenate([piece.pcm for piece in voice.speak(request)])
+        assert max(run.correlation(made) for run in runs) >= 0.9, final["translation"]
+    voice.close()
+    for run in runs:
+        assert run.steps == {STEP}, "time stamps step by 20 ms inside what is said"
+        assert run.latest_ms <= 60
+
+
+@pytest.mark.parametrize(
+    ("chosen", "language", "recordings"),
+    [("auto", "es", ["es/conteo"]), ("fr", "fr", ["fr/comptage", "fr/pangrama"])],
+)
+async def test_recorded_speech_is_heard_in_english(
+    playwright: Playwright, server: Server, tmp_path: Path, chosen: str, language: str, recordings: list[str]
+) -> None:
+    pieces, texts = zip(*(audioeval(name) for name in recordings), strict=True)
+    texts = (COUNTED, *texts[1:])  # which is how Whisper writes them
+    recording = tmp_path / "microphone.wav"
+    parts = [silence(LEAD_S)]
+    for piece in pieces:
+        parts += [piece, silence(3)]
+    record(recording, parts)
+    async with visitor(playwright, server, recording, chosen, "en") as page:
+        await finals(page, words=len(" ".join(texts).split()) - 1)
+        heard = Heard.of(await page.evaluate("window.heard"))
+    said = [final for _, final in heard.captions("final")]
+    text = " ".join(final["text"] for final in said)
+    assert errors(" ".join(texts), text).rate <= 0.35, text
+    assert all(final["lang"] == language and final["target_lang"] == "en" for final in said)
+    assert all(final["translation"] for final in said)
+
+    runs = heard.runs
+    ear = WholeFileWhisper(model_dir("whisper-base"))
+    again = [ear.text(resample(run.pcm.astype(np.int16), RATE, RECOGNIZER_RATE)) for run in runs]
+    wanted = " ".join(final["translation"] for final in said)
+    assert words_of(wanted)
+    assert errors(wanted, " ".join(again)).rate <= 0.25, (wanted, again)
+    for run in runs:
+        assert run.steps == {STEP}
+        assert run.latest_ms <= 60
