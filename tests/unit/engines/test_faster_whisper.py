@@ -53,7 +53,7 @@ def test_segments_follow_each_other_within_the_window_and_make_up_the_text(
     base: FasterWhisperRecognizer,
 ) -> None:
     hypothesis = one(base, RecognizeRequest(jfk().pcm, "en", final=True)).transcript
-    assert len(hypothesis.segments) >= 2
+    assert hypothesis.segments
     at = 0.0
     for segment in hypothesis.segments:
         assert at <= segment.start_s <= segment.end_s <= jfk().seconds
