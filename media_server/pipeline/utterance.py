@@ -18,7 +18,8 @@ STIR_FLOOR_DB = -70.0
 STIR_FRAMES = 6  # at the most the end is put off so long
 MOST_ANCHORS = 8
 FASTEST_WORDS_PER_S = 5.0
-CERTAIN_LANGUAGE = 0.6  # two windows in a row that say so decide the language of an open utterance
+CERTAIN_LANGUAGE = 0.7  # two windows in a row that say so decide the language of an open utterance
+LIKELY_LANGUAGE = 0.5  # words of a language that is less likely are not shown before the end
 
 
 @dataclass(slots=True)
@@ -107,6 +108,8 @@ class Utterance:
             self.agreement.forget()
             return
         sure = self._settle_language(result) and logprob >= COMMIT_LOGPROB
+        if hold_back and self.language is None and self.probability < LIKELY_LANGUAGE:
+            return
         # A window that ends in mid-sentence may be told to its end by the recognizer: nobody speaks that fast.
         most_new = 1 + int(new_s * FASTEST_WORDS_PER_S) if hold_back else None
         words = self.agreement.words
@@ -127,6 +130,8 @@ class Utterance:
         for anchor in reversed(self.anchors):
             if (anchor.position - self.start) * FRAME_MS < shortest_s * 1000:
                 break
+            if self.english and anchor.english is None:
+                continue
             count = self.agreement.place(list(anchor.keys), anchor.following)
             if count is not None and self.agreement.sentence_ends(count):
                 return anchor, count
@@ -143,7 +148,7 @@ class Utterance:
             if self.english and anchor.english is not None:
                 self.in_english.settle(anchor.english)
             self.agreement.trim(count)
-            self.window.split(anchor.position)
+            self.window.let_go(anchor.position)
             self.anchors = anchors_after(self.anchors, anchor)
             return True
         return False

@@ -12,6 +12,7 @@ from media_server.engines.base import RECOGNIZER_RATE, Pcm
 from media_server.pipeline.detect import FRAME_SAMPLES
 
 FLOOR_DB = -96.0  # of a frame without any sound
+GONE_FRAMES = 250  # 8 s, what a turn detector hears
 VOICE_WEIGHT_DB = 30.0  # how many dB a certain voice counts when the quietest point is looked for
 
 
@@ -37,6 +38,7 @@ class Window:
         self.start = start
         """Number of the first frame kept."""
         self._frames = deque(frames)
+        self._gone: deque[Frame] = deque(maxlen=GONE_FRAMES)
 
     @property
     def end(self) -> int:
@@ -63,6 +65,18 @@ class Window:
             first.append(self._frames.popleft())
             self.start += 1
         return first
+
+    def let_go(self, at: int) -> None:
+        """Drops the frames before ``at``; ``latest`` still has them."""
+        while self._frames and self.start < at:
+            self._gone.append(self._frames.popleft())
+            self.start += 1
+
+    def latest(self, seconds: float) -> Pcm:
+        """The newest sound, int16 at 16 kHz, at most so long, with what was let go of before it."""
+        count = int(seconds * RECOGNIZER_RATE / FRAME_SAMPLES)
+        frames = [*self._gone, *self._frames][-count:]
+        return np.concatenate([frame.pcm for frame in frames]) if frames else np.zeros(0, np.int16)
 
     def voice(self, low: int = 0, high: int | None = None, threshold: float = 0.5) -> tuple[int, float]:
         """Frames of at least ``threshold`` between two positions, and their mean probability (0 if none)."""
