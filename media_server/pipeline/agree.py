@@ -119,7 +119,9 @@ class Agreement:
         """Shown after ``committed``, may change."""
         self._keys: list[str] = []
         self._spans: list[tuple[int, int]] = []  # where the core of each lies in ``committed``
-        self._stops: list[bool] = []  # whether two hypotheses in a row ended a sentence after each
+        self._stops: list[
+            int
+        ] = []  # how many of the two hypotheses ended a sentence after each, if the last did
         self._trail = ""  # punctuation after the last committed word in the newest hypothesis
         self._from = 0  # the first committed word whose sound the window still holds
         self._before: list[Word] = []  # of the hypothesis before, what followed the committed words
@@ -182,10 +184,10 @@ class Agreement:
             return None
         return self._from + count
 
-    def sentence_ends(self, count: int) -> bool:
-        """Whether a sentence ends for sure with committed word number ``count``, the first being 1."""
+    def sentence_ends(self, count: int, agreed: int = 2) -> bool:
+        """Whether a sentence ends with committed word number ``count``, the first being 1, by ``agreed`` hypotheses."""
         end = self._spans[count - 1][1]
-        return self._stops[count - 1] and _ABBREVIATION.search(self.committed[: end + 1]) is None
+        return self._stops[count - 1] >= agreed and _ABBREVIATION.search(self.committed[: end + 1]) is None
 
     def trim(self, count: int) -> None:
         """The window no longer holds the sound of the first ``count`` committed words."""
@@ -196,9 +198,9 @@ class Agreement:
         """How many committed words the window no longer holds."""
         return self._from
 
-    def trimmed_sentence(self) -> int:
+    def trimmed_sentence(self, agreed: int = 2) -> int:
         """How many words the sentences have that end among those; 0 for none."""
-        return next((count for count in range(self._from, 0, -1) if self.sentence_ends(count)), 0)
+        return next((count for count in range(self._from, 0, -1) if self.sentence_ends(count, agreed)), 0)
 
     def settle(self, text: str) -> None:
         """Commits this hypothesis as the last one of the window so far; the window goes on without its sound."""
@@ -242,11 +244,12 @@ class Agreement:
         """
         for word, before in zip(words, trails_before, strict=False):
             if self._keys:
-                self._stops[-1] = all(_SENTENCE_END.match(stop) is not None for stop in (trail, before))
+                if _SENTENCE_END.match(trail):
+                    self._stops[-1] = 2 if _SENTENCE_END.match(before) else 1
                 self.committed += trail + word.lead
             self._spans.append((len(self.committed), len(self.committed) + len(word.core)))
             self._keys.append(word.key)
-            self._stops.append(False)
+            self._stops.append(0)
             self.committed += word.core
             trail = word.trail
         return trail

@@ -448,8 +448,8 @@ class Hearing:
         if (utterance.window.start - utterance.start) * FRAME_MS > self._settings.utterance_max_s * 1000:
             return trimmed
         if utterance.english:
-            return trimmed if utterance.agreement.sentence_ends(trimmed) else 0
-        return utterance.agreement.trimmed_sentence()
+            return trimmed if utterance.agreement.sentence_ends(trimmed, utterance.stops_needed) else 0
+        return utterance.agreement.trimmed_sentence(utterance.stops_needed)
 
     def _cut_long(self, utterance: Utterance, now: float) -> list[HearOutput]:
         """No moment between two words is certain and the window is full: it is cut at its quietest point."""

@@ -37,7 +37,7 @@ class HearSettings:
     """A longer window is shortened at the last moment between two words that is certain."""
     sentence_min_s: float = 2.5
     """Shorter sentences are not ended while the speaker goes on."""
-    utterance_max_s: float = 20.0
+    utterance_max_s: float = 12.0
     """Of speech without the end of a sentence; then an utterance ends where its window can be shortened."""
     kept_max_s: float = 30.0
     """Sound of one speaker that may wait for answers; then the oldest utterance is given up."""

@@ -17,6 +17,7 @@ STIR_DB = 15.0  # above the quietest frame of the pause
 STIR_FLOOR_DB = -70.0
 STIR_FRAMES = 6  # at the most the end is put off so long
 MOST_ANCHORS = 8
+PATIENCE_S = 7.0
 FASTEST_WORDS_PER_S = 5.0
 CERTAIN_LANGUAGE = 0.7  # two windows in a row that say so decide the language of an open utterance
 LIKELY_LANGUAGE = 0.5  # words of a language that is less likely are not shown before the end
@@ -91,6 +92,11 @@ class Utterance:
         """The language as far as it is known."""
         return self.language or self.heard_language or ""
 
+    @property
+    def stops_needed(self) -> int:
+        """Hypotheses that have to agree on a full stop: the listeners of long talk wait for one."""
+        return 1 if (self.decoded_until - self.start) * FRAME_MS > PATIENCE_S * 1000 else 2
+
     def believable(self, hypothesis: Hypothesis, until: int) -> bool:
         """Whether these words were said, by what the recognizer and the speech detector think of the window."""
         voiced, probability = self.window.voice(high=until)
@@ -133,7 +139,7 @@ class Utterance:
             if self.english and anchor.english is None:
                 continue
             count = self.agreement.place(list(anchor.keys), anchor.following)
-            if count is not None and self.agreement.sentence_ends(count):
+            if count is not None and self.agreement.sentence_ends(count, self.stops_needed):
                 return anchor, count
         return None
 
