@@ -5,40 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_ONES = (
-    *(
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-    ),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
+_DIGIT_NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+_TEENS = [
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_ONES = [*_DIGIT_NAMES, *_TEENS]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _VALUES = {word: value for value, word in enumerate(_ONES)} | {w: 20 + 10 * i for i, w in enumerate(_TENS)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
-_ORDINALS = {
-    **{
-        "first": "one",
-        "second": "two",
-        "third": "three",
-        "fifth": "five",
-        "eighth": "eight",
-        "ninth": "nine",
-    },
-    **{"twelfth": "twelve"},
-    **{w + "th": w for w in (*_ONES[4:5], *_ONES[6:8], *_ONES[10:12], *_ONES[13:])},
-    **{w[:-1] + "ieth": w for w in _TENS},
-    **{"hundredth": "hundred", "thousandth": "thousand"},
+_IRREGULAR = ["first", "second", "third", "fifth", "eighth", "ninth", "twelfth"]
+_ORDINALS = dict(zip(_IRREGULAR, ["one", "two", "three", "five", "eight", "nine", "twelve"], strict=True))
+_ORDINALS |= {word[:-1] + "ieth": word for word in _TENS}
+_ORDINALS |= {
+    word + "th": word for word in [*_ONES[1:], "hundred", "thousand"] if word not in _ORDINALS.values()
 }
 _TO_ORDINAL = {plain: ordinal for ordinal, plain in _ORDINALS.items()}
 _DIGITS = re.compile(r"(\d+)(st|nd|rd|th)?$")

@@ -30,6 +30,7 @@ import numpy as np
 
 from benchmarks.align import Aligner
 from benchmarks.callplan import CallLog, plan_call
+from benchmarks.figures import Figure, render
 from benchmarks.invented import invented
 from benchmarks.live import LiveServer
 from benchmarks.material import (
@@ -59,20 +60,6 @@ LONG_TALK_S = 180.0
 SHORT_S, LONGER_S = 4.0, 10.0  # bounds of the groups that latency is given for
 PING_S = 3.0  # the children's CPU time comes with their pings
 OWN_WAY_CLIPS = 8  # of the sentences, for the cost of faster-whisper's own windows
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    row: str
-    what: str
-    value: float
-    unit: str = ""
-    bar: float | None = None
-    note: str = ""
-
-    @property
-    def held(self) -> bool | None:
-        return None if self.bar is None else self.value <= self.bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,21 +306,6 @@ class SpeechBench:
         self.add(
             "calibrator", "one 4 s decode, one thread, median", calibrator_ms(self._whisper, clip), "ms", 180
         )
-
-
-def render(figures: Sequence[Figure]) -> str:
-    lines = []
-    row = ""
-    for figure in figures:
-        if figure.row != row:
-            row = figure.row
-            lines.append(row)
-        digits = 0 if figure.unit == "ms" or figure.value == int(figure.value) else 2
-        value = f"{figure.value:.{digits}f} {figure.unit}".rstrip()
-        bar = "" if figure.bar is None else f"<= {figure.bar:g} {figure.unit}".rstrip()
-        mark = {None: "", True: "ok", False: "MISSED"}[figure.held]
-        lines.append(f"  {figure.what:<64} {value:>11}  {bar:<12} {mark:<7} {figure.note}".rstrip())
-    return "\n".join(lines)
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:

@@ -10,9 +10,7 @@ Stateless: windows in, hypotheses out. Windows of about the same length are deco
 
 from __future__ import annotations
 
-import itertools
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,95 +24,15 @@ from media_server.engines.base import (
     Recognition,
     RecognizeRequest,
 )
-from media_server.engines.log_mel import HOP, LogMel, Samples, samples_of
+from media_server.engines.log_mel import HOP, LogMel, samples_of
+from media_server.engines.whisper_ladder import LADDERS, UNMEASURED, WINDOW_FRAMES, Attempt, Work, groups
 from media_server.engines.whisper_languages import from_whisper, pairs_into_english, to_whisper
-from media_server.engines.whisper_text import cut_loop, join, runs_in_circles, segments_of, token_budget
+from media_server.engines.whisper_text import join, runs_in_circles, segments_of, token_budget
 
-WINDOW_FRAMES = 3000  # frames of 10 ms in the longest window, 30 s
 BATCH_CPU = 8  # eight short windows together take half the time of eight alone; sixteen gain nothing more
 BATCH_GPU = 16
-SIMILAR = 1.3  # windows are decoded together while the longest is at most so many times the shortest
 POSITIONS = 448  # tokens that the decoder can hold, prompt and answer
 PROMPT_TOKENS = 64  # names and terms beyond this are not read: every token of them costs time in every decode
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One try: silence added to the speech, answers followed at a time, and how much chance picks the tokens."""
-
-    padding_s: float
-    beam: int = 1
-    temperature: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """The tries for partial and final windows, in order."""
-
-    partial: tuple[Rung, ...]
-    final: tuple[Rung, ...]
-
-
-FULL = Rung(30.0)
-LAST = Rung(30.0, temperature=0.2)
-LADDERS = {
-    "base": Ladder((Rung(2, beam=2), Rung(6)), (Rung(4, beam=5), Rung(6), FULL, LAST)),
-    "tiny.en": Ladder((Rung(6, beam=2), FULL), (Rung(6, beam=5), FULL, LAST)),
-}
-"""A size that is not here is used as it was trained. Measured with `base`: a beam of 2 takes 1 % more time than none,
-one of 5 takes 14 %, and together they halve the word errors of the live path in noise (6.6 to 3.3 %)."""
-UNMEASURED = Ladder((FULL,), (Rung(30.0, beam=5), LAST))
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    hypothesis: Hypothesis
-    believed: bool
-
-
-@dataclass(slots=True)
-class _Work:
-    """One request on its way up the ladder."""
-
-    samples: Samples
-    seconds: float
-    rungs: tuple[Rung, ...]
-    prompt: list[int]
-    language: str | None
-    wants_probability: bool
-    candidates: frozenset[str]
-    open: list[Output]
-    detected: str = ""
-    probability: float = 1.0
-    tried: int = 0
-    answers: dict[Output, list[_Attempt]] = field(default_factory=dict)
-
-    @property
-    def rung(self) -> Rung:
-        return self.rungs[self.tried]
-
-    @property
-    def frames(self) -> int:
-        """Length of the window that the next try needs, in frames of 10 ms, even."""
-        return min(WINDOW_FRAMES, int(np.ceil((self.seconds + self.rung.padding_s) * 50)) * 2)
-
-    def settle(self, output: Output, attempt: _Attempt) -> None:
-        """Keeps an answer. Windows of different length that agree are believed: people repeat themselves."""
-        earlier = self.answers.setdefault(output, [])
-        agreed = any(other.hypothesis.text == attempt.hypothesis.text for other in earlier)
-        earlier.append(attempt)
-        if attempt.believed or agreed:
-            self.open.remove(output)
-
-    def best(self, output: Output, language: str) -> Hypothesis:
-        attempts = self.answers[output]
-        if output not in self.open:
-            return attempts[-1].hypothesis
-        chosen = max(
-            (attempt.hypothesis for attempt in attempts), key=lambda hypothesis: hypothesis.avg_logprob
-        )
-        text = cut_loop(chosen.text, language)
-        return Hypothesis(text, (), chosen.avg_logprob, chosen.no_speech_prob)
 
 
 class FasterWhisperRecognizer:
@@ -187,7 +105,7 @@ class FasterWhisperRecognizer:
         started = time.perf_counter()
         works = [self._work(request) for request in requests]
         while pending := [work for work in works if work.open and work.tried < len(work.rungs)]:
-            for group in _groups(pending):
+            for group in groups(pending):
                 self._try(group)
         took = time.perf_counter() - started
         return [self._answer(request, work, took) for request, work in zip(requests, works, strict=True)]
@@ -196,7 +114,7 @@ class FasterWhisperRecognizer:
         """The first decode allocates; nobody's speech should wait for that."""
         self.recognize([RecognizeRequest(np.zeros(RECOGNIZER_RATE, np.int16), language="en")])
 
-    def _work(self, request: RecognizeRequest) -> _Work:
+    def _work(self, request: RecognizeRequest) -> Work:
         if request.language is not None and to_whisper(request.language) not in self._codes:
             raise ValueError(f"Whisper {self._size} does not know the language {request.language}")
         language = request.language if self._multilingual else "en"
@@ -205,7 +123,7 @@ class FasterWhisperRecognizer:
         if "english" in request.outputs and self._multilingual and language != "en":
             outputs.append("english")
         audio = request.audio[: WINDOW_FRAMES * HOP]
-        return _Work(
+        return Work(
             samples=samples_of(audio),
             seconds=audio.size / RECOGNIZER_RATE,
             rungs=self._ladder.final if request.final else self._ladder.partial,
@@ -216,7 +134,7 @@ class FasterWhisperRecognizer:
             open=outputs,
         )
 
-    def _try(self, group: list[_Work]) -> None:
+    def _try(self, group: list[Work]) -> None:
         """One window each of the same length, padded as the longest needs it, through encoder and decoder."""
         frames = max(work.frames for work in group)
         features = np.stack([self._features(work.samples, frames) for work in group])
@@ -231,7 +149,7 @@ class FasterWhisperRecognizer:
         for work in group:
             work.tried += 1
 
-    def _detect(self, group: list[_Work], encoded: Any) -> None:
+    def _detect(self, group: list[Work], encoded: Any) -> None:
         if not any(work.wants_probability for work in group):
             return
         for work, ranked in zip(group, self._model.detect_language(encoded), strict=True):
@@ -250,7 +168,7 @@ class FasterWhisperRecognizer:
                 if work.language == "en" and "english" in work.open:
                     work.open.remove("english")
 
-    def _generate(self, group: list[_Work], rows: list[int], encoded: Any, output: Output) -> list[_Attempt]:
+    def _generate(self, group: list[Work], rows: list[int], encoded: Any, output: Output) -> list[Attempt]:
         chosen = [group[row] for row in rows]
         if self._on_cpu and len(rows) < len(group):
             encoded = self._view.from_array(np.ascontiguousarray(np.array(encoded)[rows]))
@@ -276,7 +194,7 @@ class FasterWhisperRecognizer:
         attempts = [self._attempt(work, result, output) for work, result in zip(chosen, results, strict=True)]
         return attempts if len(chosen) == len(rows) else [attempts[row] for row in rows]
 
-    def _start(self, work: _Work, output: Output) -> list[int]:
+    def _start(self, work: Work, output: Output) -> list[int]:
         """Start of transcript, language, task and the first time token."""
         if not self._multilingual:
             return [self._tokenizer.sot, self._times_from]
@@ -288,7 +206,7 @@ class FasterWhisperRecognizer:
             self._times_from,
         ]
 
-    def _attempt(self, work: _Work, result: Any, output: Output) -> _Attempt:
+    def _attempt(self, work: Work, result: Any, output: Output) -> Attempt:
         tokens: list[int] = result.sequences_ids[0]
         language = "en" if output == "english" else work.language or "en"
         segments = segments_of(tokens, self._times_from, self._tokenizer.decode, work.seconds)
@@ -297,9 +215,9 @@ class FasterWhisperRecognizer:
         avg_logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
         spoken = sum(token < self._times_from for token in tokens)
         believed = not runs_in_circles(text, spoken, work.seconds, language)
-        return _Attempt(Hypothesis(text, segments, avg_logprob, result.no_speech_prob), believed)
+        return Attempt(Hypothesis(text, segments, avg_logprob, result.no_speech_prob), believed)
 
-    def _answer(self, request: RecognizeRequest, work: _Work, took_s: float) -> Recognition:
+    def _answer(self, request: RecognizeRequest, work: Work, took_s: float) -> Recognition:
         language = work.language or "en"
         transcript = work.best("transcript", language)
         english: Hypothesis | None = None
@@ -315,19 +233,3 @@ class FasterWhisperRecognizer:
             english=english,
             took_s=took_s,
         )
-
-
-def _groups(works: list[_Work]) -> list[list[_Work]]:
-    """Windows that go together: searched alike, prompts of one length, lengths that are much the same."""
-
-    def kind(work: _Work) -> tuple[int, float, int]:
-        return (work.rung.beam, work.rung.temperature, len(work.prompt))
-
-    groups: list[list[_Work]] = []
-    for _, alike in itertools.groupby(sorted(works, key=kind), key=kind):
-        for work in sorted(alike, key=lambda work: work.frames):
-            if groups and kind(groups[-1][0]) == kind(work) and work.frames <= groups[-1][0].frames * SIMILAR:
-                groups[-1].append(work)
-            else:
-                groups.append([work])
-    return groups

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.scoring import errors, words_of
 from media_server.engines.base import RECOGNIZER_RATE, Hypothesis, Recognition, RecognizeRequest
-from media_server.engines.faster_whisper import FULL, FasterWhisperRecognizer, Ladder, Rung
+from media_server.engines.faster_whisper import FasterWhisperRecognizer
+from media_server.engines.whisper_ladder import FULL, Ladder, Rung
 from tests.support.models import jfk, model_dir, spoken
 
 
