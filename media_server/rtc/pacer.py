@@ -7,12 +7,15 @@ track keeps its schedule without a burst; what is more than 100 ms behind is giv
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from media_server.audio.frames import FRAME_MS
 from media_server.clock import Clock, monotonic
+
+logger = logging.getLogger(__name__)
 
 STEP = FRAME_MS / 1000  # s
 MAX_BEHIND = 5  # ticks that are made up for
@@ -30,6 +33,7 @@ class PacerStats:
     """Ticks more than 10 ms behind the grid."""
     skipped: int = 0
     """Ticks that were given up because the process stood still."""
+    failures: int = 0
     worst: float = 0.0
     """s"""
 
@@ -76,13 +80,22 @@ class Pacer:
             due = MAX_BEHIND
         for _ in range(min(due, MAX_AT_ONCE)):
             for tick in list(self._ticks):
-                if not tick(now):
+                if not self._call(tick, now):
                     self._ticks.pop(tick, None)
             self._due += STEP
         if self._ticks:
             self._handle = self._loop.call_later(max(STEP / 2, self._due - self._clock()), self._run)
         else:
             self._handle = None
+
+    def _call(self, tick: Tick, now: float) -> bool:
+        try:
+            return tick(now)
+        except Exception:  # one track's fault must not silence the others; it stays on the pacer
+            self.stats.failures += 1
+            if self.stats.failures == 1:
+                logger.exception("a tick failed; later failures are only counted")
+            return True
 
 
 _pacers: WeakKeyDictionary[asyncio.AbstractEventLoop, Pacer] = WeakKeyDictionary()

@@ -141,8 +141,8 @@ class Peer:
         self.floor = None
         self._inbound = InboundAudio(self._audio, self._gap, self._count_frame, self._count)
         self._captions = Captions(
-            handler.on_channel_open,
-            handler.on_text,
+            self._channel_open,
+            self._text,
             self._count,
             lambda: metrics.drops.labels("captions").inc(),
         )
@@ -353,11 +353,29 @@ class Peer:
         try:
             self._handler.on_audio(pcm)
         except Exception:  # one frame is lost; the receive path of this peer goes on
-            self._count("handler")
-            logger.exception("a peer's handler failed on a frame")
+            self._failed("a frame")
 
     def _gap(self, milliseconds: int) -> None:
-        self._handler.on_gap(milliseconds)
+        try:
+            self._handler.on_gap(milliseconds)
+        except Exception:  # as above; this may be called from the pacer of all peers
+            self._failed("a gap")
+
+    def _text(self, channel: str, text: str) -> None:
+        try:
+            self._handler.on_text(channel, text)
+        except Exception:  # one message is lost; the channel goes on
+            self._failed("a message")
+
+    def _channel_open(self, channel: str) -> None:
+        try:
+            self._handler.on_channel_open(channel)
+        except Exception:  # the channel stays open
+            self._failed("a new channel")
+
+    def _failed(self, on: str) -> None:
+        self._count("handler")
+        logger.exception("a peer's handler failed on %s", on)
 
     def _played(self, pcm: Pcm, at_s: float) -> None:
         self._handler.on_played(pcm, at_s)

@@ -238,3 +238,29 @@ async def test_no_usable_audio_is_said_in_words() -> None:
     with pytest.raises(BadRequest, match="Opus"):
         await Peer.accept(offer, Handler(), LOCAL, Metrics())
     await client.close()
+
+
+async def test_a_handler_that_fails_costs_its_own_call_nothing_but_the_frame(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(Handler):
+        def on_audio(self, pcm: np.ndarray[tuple[int], np.dtype[np.int16]]) -> None:
+            super().on_audio(pcm)
+            raise RuntimeError("frame")
+
+        def on_text(self, channel: str, text: str) -> None:
+            super().on_text(channel, text)
+            raise RuntimeError("text")
+
+    client, handler, metrics = Client.make(), Failing(), Metrics()
+    peer = await Peer.accept(await client.offer(), handler, LOCAL, metrics, address="127.0.0.1")
+    await client.take(peer.answer_sdp)
+    await client.connected()
+    await until(lambda: len(handler.frames) > 10)
+    client.channel.send("one")
+    client.channel.send("two")
+    await until(lambda: len(handler.texts) == 2)
+    assert handler.closed == []
+    assert "handler failed on a frame" in caplog.text
+    await peer.close("done")
+    await client.close()

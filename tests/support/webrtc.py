@@ -28,7 +28,7 @@ from media_server.rtc.tracks import frame_of
 LOCAL = RtcConfig(bind="127.0.0.1")
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait until something is true; fail when it does not come."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds

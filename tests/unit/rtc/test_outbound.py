@@ -295,3 +295,14 @@ async def test_whoever_pulls_gets_packets_and_only_the_end_ends_them(bench: Benc
         await bench.track.recv()
     bench.track.play(tone(1), clip="b", last=True)
     assert bench.loop.timers == []
+
+
+async def test_one_failing_tick_does_not_stop_the_others(bench: Bench) -> None:
+    def broken(now: float) -> bool:
+        raise RuntimeError("broken")
+
+    bench.pacer.add(broken)
+    bench.track.play(tone(0.2), clip="a", last=True)
+    bench.loop.run(1)
+    assert len(bench.wire.packets) == 10
+    assert bench.pacer.stats.failures > 10
