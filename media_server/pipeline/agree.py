@@ -189,6 +189,20 @@ class Agreement:
         end = self._spans[count - 1][1]
         return self._stops[count - 1] >= agreed and _ABBREVIATION.search(self.committed[: end + 1]) is None
 
+    @property
+    def steady(self) -> int:
+        """How much of ``text`` will not change, even if the text is split at the end of a sentence: characters."""
+        for count in range(1, len(self._keys)):
+            if self.sentence_ends(count, 1):
+                return len(self._head(count))
+        return len(self.committed)
+
+    def _head(self, count: int) -> str:
+        """The committed text of the first ``count`` words with the punctuation after it."""
+        end = self._spans[count - 1][1]
+        cut = self._spans[count][0] if count < len(self._spans) else len(self.committed)
+        return self.committed[:end] + self.committed[end:cut].rstrip()
+
     def trim(self, count: int) -> None:
         """The window no longer holds the sound of the first ``count`` committed words."""
         self._from = count
@@ -205,7 +219,8 @@ class Agreement:
     def settle(self, text: str) -> None:
         """Commits this hypothesis as the last one of the window so far; the window goes on without its sound."""
         trail, rest = self._rest(words_of(text))
-        self.committed += self._commit(trail, rest, [trail, *(word.trail for word in rest)]).rstrip()
+        end = self._commit(trail, rest, [trail, *(word.trail for word in rest)])
+        self.committed += end.rstrip()
         self._before, self._known, self.tail = [], 0, ""
         self._from = len(self._keys)
 
@@ -215,7 +230,6 @@ class Agreement:
         """
         rest = Agreement()
         rest._from = max(0, self._from - count)
-        end = self._spans[count - 1][1]
         cut = self._spans[count][0] if count < len(self._spans) else len(self.committed)
         rest.committed = self.committed[cut:]
         rest.tail = self.tail if rest.committed else self.tail.lstrip()
@@ -224,7 +238,19 @@ class Agreement:
         rest._stops = self._stops[count:]
         rest._trail = self._trail
         rest._before, rest._known = self._before, self._known
-        return self.committed[:end] + self.committed[end:cut].rstrip(), rest
+        return self._head(count), rest
+
+    def part(self) -> tuple[str, Agreement]:
+        """All committed text, and an agreement about what follows it, in the same window: it knows the committed words
+        that the window still holds, and does not say them again.
+        """
+        rest = Agreement()
+        rest._keys = self._keys[self._from :]
+        rest._spans = [(0, 0)] * len(rest._keys)
+        rest._stops = [0] * len(rest._keys)
+        rest._trail, rest._before, rest._known = self._trail, self._before, self._known
+        rest.tail = self.tail.lstrip(" ,;:.?!…")
+        return self.committed, rest
 
     def _rest(self, words: list[Word]) -> tuple[str, list[Word]]:
         """Punctuation after the last committed word, and the words that follow it."""
@@ -243,9 +269,9 @@ class Agreement:
         hypothesis before had after the last committed word and after each of ``words``.
         """
         for word, before in zip(words, trails_before, strict=False):
-            if self._keys:
-                if _SENTENCE_END.match(trail):
-                    self._stops[-1] = 2 if _SENTENCE_END.match(before) else 1
+            if self._keys and _SENTENCE_END.match(trail):
+                self._stops[-1] = 2 if _SENTENCE_END.match(before) else 1
+            if self.committed:
                 self.committed += trail + word.lead
             self._spans.append((len(self.committed), len(self.committed) + len(word.core)))
             self._keys.append(word.key)
@@ -255,7 +281,7 @@ class Agreement:
         return trail
 
     def _joined(self, trail: str, words: list[Word]) -> str:
-        joined = trail if self._keys else ""
+        joined = trail if self.committed else ""
         for word in words:
-            joined += (word.lead if joined or self._keys else "") + word.core + word.trail
+            joined += (word.lead if joined or self.committed else "") + word.core + word.trail
         return joined

@@ -24,6 +24,7 @@ from media_server.engines.base import (
     TurnRequest,
 )
 from media_server.events import Anticipated, Lost, Speaking
+from media_server.pipeline.agree import Agreement
 from media_server.pipeline.detect import FRAME_MS, FRAME_SAMPLES, SileroDetector, SpeechDetector
 from media_server.pipeline.ears import Ears
 from media_server.pipeline.end import EndRule
@@ -137,10 +138,8 @@ class Hearing:
             return []  # the window was shortened in the meantime
         utterance.take(result, asked.until, asked.hold_back)
         self._remember(utterance, result, asked)
-        outputs: list[HearOutput] = [*utterance.partial(asked.until)]
-        if utterance.pause is None:
-            outputs += self._end_sentence(utterance, now)
-        return outputs
+        ended = self._end_sentence(utterance, now) if utterance.pause is None else []
+        return ended or [*utterance.partial(asked.until)]
 
     def on_turn(self, job_id: int, turn: Turn, now: float) -> list[HearOutput]:
         """The turn detector's answer to a TurnJob."""
@@ -426,30 +425,38 @@ class Hearing:
         found = utterance.sentence_anchor(self._settings.sentence_min_s)
         if found is not None:
             anchor, count = found
-            english = utterance.in_english.finished(anchor.english or "") if utterance.english else None
+            english = utterance.english_until(anchor)
             following = self._split(utterance, anchor.position)
             following.anchors = anchors_after(utterance.anchors, anchor)
-        elif utterance.trim(self._settings.trim_s) and (count := self._whole(utterance)):
-            english = utterance.in_english.committed if utterance.english else None
+            text, following.agreement = utterance.agreement.split(count)
+        elif utterance.trim(self._settings.trim_s) and (whole := self._whole(utterance)) is not None:
+            english = utterance.in_english.committed
             following = self._split(utterance, utterance.window.start)
             following.anchors = utterance.anchors
+            text, following.agreement = whole
         else:
             return []
-        text, following.agreement = utterance.agreement.split(count)
         following.decoded_until = utterance.decoded_until
         following.sure_until = utterance.sure_until
         self._endings.wait(utterance, now)
-        final = utterance.sentence(text, english or None, following.start)
+        final = utterance.sentence(text, english if utterance.english and english else None, following.start)
         return [*self._endings.settle(utterance, [final]), *following.partial(following.decoded_until)]
 
-    def _whole(self, utterance: Utterance) -> int:
-        """How many of the words whose sound was let go can be made final; 0 for none."""
-        trimmed = utterance.agreement.trimmed
-        if (utterance.window.start - utterance.start) * FRAME_MS > self._settings.utterance_max_s * 1000:
-            return trimmed
+    def _whole(self, utterance: Utterance) -> tuple[str, Agreement] | None:
+        """What can be made final of an utterance whose window was shortened, and the agreement about the rest."""
+        agreement, needed = utterance.agreement, utterance.stops_needed
         if utterance.english:
-            return trimmed if utterance.agreement.sentence_ends(trimmed, utterance.stops_needed) else 0
-        return utterance.agreement.trimmed_sentence(utterance.stops_needed)
+            count = agreement.trimmed if agreement.sentence_ends(agreement.trimmed, needed) else 0
+        else:
+            count = agreement.trimmed_sentence(needed)
+        if count:
+            text, rest = agreement.split(count)
+            if len(text) >= utterance.shown[1]:
+                return text, rest
+        trimmed_s = (utterance.window.start - utterance.start) * FRAME_MS / 1000
+        return (
+            agreement.part() if trimmed_s > self._settings.utterance_max_s and agreement.committed else None
+        )
 
     def _cut_long(self, utterance: Utterance, now: float) -> list[HearOutput]:
         """No moment between two words is certain and the window is full: it is cut at its quietest point."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from media_server.engines.base import Hypothesis, Recognition
 from media_server.events import Heard
-from media_server.pipeline.agree import Agreement
+from media_server.pipeline.agree import Agreement, words_of
 from media_server.pipeline.detect import FRAME_MS
 from media_server.pipeline.evidence import COMMIT_LOGPROB, SHOW_LOGPROB, believable
 from media_server.pipeline.sentence import Anchor, anchors_after
@@ -139,9 +139,20 @@ class Utterance:
             if self.english and anchor.english is None:
                 continue
             count = self.agreement.place(list(anchor.keys), anchor.following)
-            if count is not None and self.agreement.sentence_ends(count, self.stops_needed):
+            if count is None or not self.agreement.sentence_ends(count, self.stops_needed):
+                continue
+            if len(self.agreement.split(count)[0]) >= self.shown[1]:
                 return anchor, count
         return None
+
+    def english_until(self, anchor: Anchor) -> str:
+        """The English of what lies before ``anchor``; what was shown as certain is the start of it."""
+        if anchor.english is None:
+            return self.in_english.committed
+        keys = [word.key for word in words_of(anchor.english)]
+        count = self.in_english.place(keys, 0)
+        text = self.in_english.split(count)[0] if count else ""
+        return text if len(text) >= max(1, self.shown[3]) else self.in_english.finished(anchor.english)
 
     def trim(self, longer_s: float) -> bool:
         """Shortens a window that is longer than ``longer_s`` to what follows the last moment that is certain."""
@@ -179,9 +190,9 @@ class Utterance:
         english = self.in_english.text if self.english and self.in_english.text else None
         state = (
             self.agreement.text,
-            len(self.agreement.committed),
+            self.agreement.steady,
             english,
-            len(self.in_english.committed) if english else 0,
+            self.in_english.steady if english else 0,
         )
         if state == self.shown or not state[0]:
             return []
