@@ -64,6 +64,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     )
     context.set_default_timeout(10_000)
     opened = await context.new_page()
+    opened.on("dialog", lambda dialog: dialog.accept())  # whether to leave a call that runs
     faults = Faults(opened)
     yield opened
     await context.close()

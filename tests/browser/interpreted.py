@@ -21,21 +21,15 @@ HERE = Path(__file__).resolve().parent
 RATE = 48_000
 STEP = RATE // 50
 """20 ms, in samples and in ticks of the RTP clock of Opus (RFC 7587, section 4.1)."""
-PAUSE_STEPS = 10  # a gap of the time stamps this long parts two clips
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Packets that follow each other without a pause."""
+    """Packets whose RTP time stamps step by 20 ms: a clip, or several that follow each other at once."""
 
     stamps: NDArray[np.int64]
     arrived_ms: NDArray[np.float64]
     pcm: NDArray[np.float64]
-
-    @property
-    def steps(self) -> set[int]:
-        """The distances between RTP time stamps, in samples."""
-        return {int(step) for step in np.diff(self.stamps)}
 
     @property
     def latest_ms(self) -> float:
@@ -109,8 +103,9 @@ class Heard:
 
     @property
     def runs(self) -> list[Run]:
+        """Split wherever time stamps do not step by 20 ms: a clip that was torn lies whole in none of them."""
         stamps = np.unwrap(np.array([stamp for stamp, _, _ in self.packets], np.float64), period=2**32)
-        cuts = np.flatnonzero(np.diff(stamps) > PAUSE_STEPS * STEP) + 1
+        cuts = np.flatnonzero(np.diff(stamps) != STEP) + 1
         edges = [0, *cuts.tolist(), len(self.packets)]
         return [
             _run(stamps[start:end].astype(np.int64), self.packets[start:end])

@@ -141,6 +141,41 @@ async def test_the_interpretation_plays_through_an_audio_element_at_the_volume_c
     assert await call.evaluate(f"{playing}.volume") == pytest.approx(0.3)
 
 
+async def test_the_screen_stays_on_during_a_call(page: Page, scripted: ScriptedServer) -> None:
+    await page.add_init_script(
+        """
+        window.locks = [];
+        WakeLock.prototype.request = async (kind) => {
+          const lock = { kind, released: false, release: async () => { lock.released = true; } };
+          window.locks.push(lock);
+          return lock;
+        };
+        """
+    )
+    await page.goto(scripted.url)
+    await page.click("#start")
+    await page.wait_for_selector("body[data-call=live]")
+    assert await page.evaluate("window.locks.map((lock) => [lock.kind, lock.released])") == [
+        ["screen", False]
+    ]
+    await page.click("#start")
+    assert await page.evaluate("window.locks.map((lock) => lock.released)") == [True]
+
+
+async def test_talking_while_muted_is_noticed(call: Page, scripted: ScriptedServer) -> None:
+    await call.evaluate(  # the microphone of the tests beeps too shortly to count as talk
+        """() => {
+          const read = AnalyserNode.prototype.getFloatTimeDomainData;
+          AnalyserNode.prototype.getFloatTimeDomainData = function (samples) {
+            read.call(this, samples);
+            samples.fill(0.3);
+          };
+        }"""
+    )
+    await call.click("#mute")
+    await expect(call.locator("#hint")).to_have_text("You are talking, but your microphone is muted.")
+
+
 async def test_the_microphone_can_be_tried_and_chosen_before_a_call(
     page: Page, scripted: ScriptedServer
 ) -> None:
@@ -245,6 +280,10 @@ async def test_a_key_in_the_address_is_handed_on_and_one_that_is_missing_is_aske
     await page.goto(scripted.url)
     notice = page.locator("[data-subject=call]")
     await expect(notice).to_contain_text("This server asks for an access key")
+    await notice.get_by_role("button", name="Enter the key").click()
+    await page.get_by_label("Key that the server’s owner gave you").fill("sesame")
+    await page.keyboard.press("Enter")
+    await expect(notice).to_contain_text("The server does not know this access key")
     await notice.get_by_role("button", name="Enter the key").click()
     await page.get_by_label("Key that the server’s owner gave you").fill("open sesame")
     await page.keyboard.press("Enter")

@@ -144,6 +144,24 @@ async def test_a_lost_connection_comes_back_by_itself_with_its_transcript_and_it
     await expect(call.locator("#mute")).to_have_attribute("aria-pressed", "true")
 
 
+async def test_a_page_that_was_reloaded_goes_on_with_its_call(
+    call: Page, scripted: ScriptedServer, until: Until
+) -> None:
+    scripted.final("u1", "Before.", "Antes.")
+    await expect(call.locator(".caption")).to_have_count(1)
+    asked: list[str] = []
+    call.on("dialog", lambda dialog: asked.append(dialog.type))
+    await call.reload()
+    assert asked == ["beforeunload"], "words would be lost"
+    await call.get_by_role("button", name="Go on").click()
+    await call.wait_for_selector("body[data-call=live]")
+    assert scripted.offers[-1]["sessionId"] == "session-1"
+    await call.click("#start")
+    await call.reload()
+    await expect(call.locator("#privacy")).to_be_visible()
+    await expect(call.locator(".notice")).to_have_count(0)
+
+
 async def test_a_server_that_does_not_know_the_call_any_more_begins_below_what_was_said(
     call: Page, scripted: ScriptedServer, until: Until
 ) -> None:

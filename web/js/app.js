@@ -1,33 +1,44 @@
 /** The page: builds its parts and connects them. What each part does stands in its own module. */
 
 import { Api } from "./call/api.js";
+import { Awake } from "./call/awake.js";
 import { Call } from "./call/call.js";
 import { Microphone } from "./call/microphone.js";
 import { Voice } from "./call/voice.js";
-import { Failure, failureWords, microphoneFailure } from "./core/failures.js";
-import { transcriptFileName, transcriptText } from "./core/format.js";
-import { HealthWatch } from "./health.js";
+import { Consent } from "./consent.js";
 import { Conversation } from "./conversation.js";
+import { Failure, failureWords } from "./core/failures.js";
+import { transcriptFileName, transcriptText } from "./core/format.js";
+import { Devices } from "./devices.js";
+import { HealthWatch } from "./health.js";
 import { loadPreferences, savePreferences, tab } from "./preferences.js";
+import { ServerMessages } from "./server-messages.js";
 import { bindAppearance } from "./view/appearance.js";
 import { byId, setText } from "./view/dom.js";
+import { saveText } from "./view/download.js";
 import { EnginesView } from "./view/engines.js";
+import { Hint } from "./view/hint.js";
 import { listenToKeys } from "./view/keyboard.js";
 import { LanguagePickers } from "./view/language-pickers.js";
 import { Notices } from "./view/notices.js";
 import { Panel } from "./view/panel.js";
-import { askConsent, askKey } from "./view/questions.js";
+import { askKey } from "./view/questions.js";
 import { SoundView } from "./view/sound.js";
 import { StatusView } from "./view/status.js";
 
 /** @typedef {import("./call/call.js").CallState} CallState */
 
 const STATS_MS = 2_000;
+/** @type {Record<CallState, string>} */
+const SAID = { idle: "Call ended", microphone: "", connecting: "Connecting", live: "Connected", reconnecting: "Reconnecting", waiting: "Waiting" };
+
 const preferences = loadPreferences();
 const api = new Api(new URL(location.href), tab.get("key"));
 const notices = new Notices(byId("notices"));
+const consent = new Consent(notices);
 const status = new StatusView();
 const engines = new EnginesView(notices);
+const awake = new Awake();
 const pickers = new LanguagePickers({ source: preferences.source, target: preferences.target }, (choice) => {
   Object.assign(preferences, choice);
   savePreferences(preferences);
@@ -36,7 +47,7 @@ const pickers = new LanguagePickers({ source: preferences.source, target: prefer
 });
 const conversation = new Conversation({
   onHeard: (language) => pickers.heard(language),
-  onListening: () => showHint(),
+  onListening: () => hint.show(),
   onChanged: (finals) => {
     /** @type {HTMLButtonElement} */ (byId("download")).disabled = finals === 0;
     /** @type {HTMLButtonElement} */ (byId("clear")).disabled = finals === 0;
@@ -51,50 +62,60 @@ const voice = new Voice(/** @type {HTMLAudioElement} */ (byId("voice")), (blocke
     actions: [{ label: "Turn the sound on", run: () => void voice.resume() }],
   });
 });
-const microphone = new Microphone(() => void microphoneWent(), () => void devicesChanged());
+const microphone = new Microphone(() => void devices.lost(), () => void devices.changed());
 const sound = new SoundView(preferences, microphone, voice, {
-  onMicrophone: () => void changeMicrophone(),
+  onMicrophone: () => void devices.chosen(),
   onTalking: () => {
-    if (call.state === "live" && call.muted) showHint("You are talking, but your microphone is muted.");
+    if (call.state === "live" && call.muted) hint.pass("You are talking, but your microphone is muted.");
   },
 });
 const call = new Call(api, microphone, wishes, {
   onState: entered,
   onFailure: failed,
   onAnswer: answered,
-  onMessage: received,
+  onMessage: (message) => {
+    if (!conversation.receive(message)) serverMessages.receive(message);
+  },
   onStream: (stream) => void voice.play(stream),
   onRoundTrip: (roundTripMs) => status.measured(roundTripMs),
 });
-const panel = new Panel((open) => void panelToggled(open));
-const health = new HealthWatch(() => api, {
+const devices = new Devices(microphone, sound, call, notices);
+const hint = new Hint(call, conversation);
+const panel = new Panel(() => void devices.shown(() => panel.isOpen));
+const serverMessages = new ServerMessages(notices, {
+  onEngines: () => void health.ask(),
+  onLag: (lagMs) => {
+    status.lagMs = lagMs;
+  },
+  onConsentMissing: consentMissing,
+  onLeave: (failure) => call.leave(failure),
+  onEnd: stop,
+});
+const health = new HealthWatch(api, {
   onHealth: (now) => {
     notices.clear("server");
     engines.show(now);
-    byId("consent-section").hidden = !(now.consentRequired && consent);
+    consent.require(now.consentRequired);
   },
   onChange: () => void fetchLanguages(),
   onUnreachable: () => {
-    if (call.running) return; // the call says it itself
-    notices.set("server", { level: "error", ...failureWords(new Failure("unreachable"), { host: location.host, live: false }) });
+    if (!call.running) sayFailure("server", new Failure("unreachable")); // a call says it itself
   },
 });
-
-let consent = false;
 let starting = false;
 
 function wishes() {
   const { source, target } = pickers.choice;
-  return { sourceLang: source, ...(target ? { targetLang: target } : {}), ...(consent ? { consent: true } : {}) };
+  return { sourceLang: source, ...(target ? { targetLang: target } : {}), ...(consent.given ? { consent: true } : {}) };
 }
 
 async function start() {
   if (call.running || starting) return;
   starting = true;
   try {
-    for (const subject of ["call", "goodbye", "consent", "microphone"]) notices.clear(subject);
-    const now = health.latest ?? (await health.ask());
-    if (now?.consentRequired && !consent && !(await agree())) return;
+    for (const subject of ["call", "goodbye", "consent", "microphone", "resume"]) notices.clear(subject);
+    if (!health.latest) await health.ask();
+    if (!(await consent.settled())) return;
     const [session, startedAt] = tab.get("session").split(" ");
     status.startedAt = session ? Number(startedAt) || null : null;
     await call.start(session ?? "");
@@ -103,32 +124,37 @@ async function start() {
   }
 }
 
-/** @returns {Promise<boolean>} */
-async function agree() {
-  consent = await askConsent();
-  byId("consent-section").hidden = !consent;
-  if (consent) notices.clear("consent");
-  else notices.set("consent", { level: "info", title: "Nothing was sent", text: "Without your consent there is no call. Press Start to be asked again.", closable: true });
-  return consent;
-}
-
 function stop() {
   tab.set("session", "");
   call.stop();
 }
 
-/** Consent is taken back: the server is told, and the microphone stays shut until the user agrees again. */
+/** The server is told, and the microphone stays shut until the user agrees again. */
 function withdraw() {
-  consent = false;
-  byId("consent-section").hidden = true;
   call.send({ type: "consent", granted: false });
   if (call.running) setMuted(true);
+  consent.withdraw(call.running);
+}
+
+function consentMissing() {
+  consent.given = false;
+  consent.require(true);
+  setMuted(true);
   notices.set("consent", {
-    level: "info",
-    title: "You withdrew your consent",
-    text: call.running ? "Nothing you say is heard any more. You still hear and read the others." : "You are asked again before the next call.",
-    closable: true,
+    level: "warning",
+    title: "This server needs your consent",
+    text: "It does not hear you yet.",
+    actions: [{ label: "Answer", run: () => void toggleMute() }],
   });
+}
+
+async function toggleMute() {
+  if (!call.running || call.state === "microphone") return;
+  if (call.muted && consent.required && !consent.given) {
+    if (!(await consent.settled())) return;
+    call.send({ type: "consent", granted: true });
+  }
+  setMuted(!call.muted);
 }
 
 /** @param {boolean} muted */
@@ -138,21 +164,12 @@ function setMuted(muted) {
   setText(byId("spoken-state"), muted ? "Microphone muted" : "Microphone on");
 }
 
-async function toggleMute() {
-  if (!call.running) return;
-  if (call.muted && health.latest?.consentRequired && !consent) {
-    if (!(await agree())) return;
-    call.send({ type: "consent", granted: true });
-  }
-  setMuted(!call.muted);
-}
-
 function showMute() {
   const button = /** @type {HTMLButtonElement} */ (byId("mute"));
   button.disabled = !call.running || call.state === "microphone";
   button.setAttribute("aria-pressed", String(call.muted));
   button.title = call.muted ? "Unmute (M)" : "Mute (M)";
-  showHint();
+  hint.renew();
 }
 
 /** @param {CallState} state */
@@ -160,9 +177,11 @@ function entered(state) {
   document.body.dataset.call = state;
   status.enter(state);
   setText(byId("start-text"), state === "idle" ? "Start" : state === "microphone" || state === "connecting" ? "Cancel" : "Stop");
+  setText(byId("spoken-state"), SAID[state]);
   const loopback = /** @type {HTMLInputElement} */ (byId("loopback"));
   loopback.disabled = state !== "live";
-  if (state === "connecting" && microphone.stream && !sound.metered) sound.showLevel();
+  void awake.keep(state !== "idle");
+  if (state === "connecting" && !sound.metered) sound.showLevel();
   if (state === "live") for (const subject of ["call", "goodbye", "server"]) notices.clear(subject);
   if (state === "idle") {
     loopback.checked = false;
@@ -174,18 +193,25 @@ function entered(state) {
   }
   status.show();
   showMute();
-  const words = { idle: "Call ended", microphone: "", connecting: "Connecting", live: "Connected", reconnecting: "Reconnecting", waiting: "Waiting" };
-  setText(byId("spoken-state"), words[state]);
 }
 
 /** @param {Failure} failure @param {number | null} nextTryAt */
 function failed(failure, nextTryAt) {
   if (nextTryAt === null) tab.set("session", "");
-  const words = failureWords(failure, { host: location.host, live: call.wasLive });
   const actions = [];
   if (nextTryAt !== null) actions.push({ label: "Try now", run: () => call.retryNow() });
   if (failure.code === "unauthorized") actions.push({ label: "Enter the key", run: () => void enterKey() });
-  notices.set("call", { level: nextTryAt === null ? "error" : "warning", ...words, actions, nextTryAt, closable: nextTryAt === null });
+  sayFailure("call", failure, { level: nextTryAt === null ? "error" : "warning", actions, nextTryAt, closable: nextTryAt === null });
+}
+
+/**
+ * @param {string} subject
+ * @param {Failure} failure
+ * @param {Partial<import("./view/notices.js").Notice>} [more]
+ */
+function sayFailure(subject, failure, more = {}) {
+  const words = failureWords(failure, { host: location.host, live: call.wasLive, key: api.key !== "" });
+  notices.set(subject, { level: "error", ...words, ...more });
 }
 
 async function fetchLanguages() {
@@ -210,10 +236,10 @@ async function enterKey() {
 
 /** @param {import("./call/api.js").Answer} answer @param {boolean} resumed */
 function answered(answer, resumed) {
-  const first = !conversation.running;
+  if (!resumed && !conversation.running) status.startedAt = null; // what a reload wanted to go on with is gone
   status.startedAt ??= Date.now();
   tab.set("session", answer.sessionId ? `${answer.sessionId} ${status.startedAt}` : "");
-  if (first) conversation.begin(new Date(status.startedAt));
+  if (!conversation.running) conversation.begin(new Date(status.startedAt));
   else if (!resumed) conversation.beginAgain(Date.now() - status.startedAt);
   conversation.own = answer.speaker ?? "";
   const room = answer.roomId || api.room;
@@ -221,129 +247,20 @@ function answered(answer, resumed) {
   setText(byId("room"), room ? `Room ${room}` : "");
 }
 
-/** @param {Record<string, any>} message */
-function received(message) {
-  if (conversation.receive(message)) return;
-  if (message.type === "stats" && typeof message.lag_ms === "number") status.lagMs = message.lag_ms;
-  if (message.type === "status") stageStatus(message);
-  if (message.type === "goodbye") goodbye(message);
-  if (message.type !== "error") return;
-  if (message.code === "CONSENT_REQUIRED") {
-    setMuted(true);
-    notices.set("consent", { level: "warning", title: "This server needs your consent", text: "It does not hear you yet.", actions: [{ label: "Answer", run: () => void toggleMute() }] });
-  } else {
-    notices.set("error", { level: "warning", title: String(message.message ?? "The server reports an error."), closable: true });
-  }
-}
-
-/** @param {Record<string, any>} message */
-function stageStatus({ stage, level, message }) {
-  // What loads or starts again is told by the engines' states; a call begins with one such message an engine.
-  if (level === "error") notices.set(`stage-${stage}`, { level: "error", title: String(message), closable: true });
-  else notices.clear(`stage-${stage}`);
-  if (level !== "info") void health.ask();
-}
-
-/** @param {Record<string, any>} message */
-function goodbye({ message, retry_after_s: retryAfterS }) {
-  if (typeof retryAfterS === "number") {
-    void call.leave(new Failure("draining", { retryAfterS }));
-  } else {
-    stop();
-    notices.set("goodbye", { level: "info", title: "The server ended the call", text: String(message ?? ""), closable: true });
-  }
-}
-
-async function changeMicrophone() {
-  if (!microphone.stream) return;
-  microphone.close();
-  try {
-    await microphone.open();
-    await call.replaceTrack();
-    sound.showLevel();
-    notices.clear("microphone");
-  } catch (error) {
-    sound.hideLevel();
-    sayMicrophone(microphoneFailure(error));
-  }
-}
-
-async function microphoneWent() {
-  await changeMicrophone();
-  if (microphone.track) {
-    notices.set("microphone", { level: "info", title: "The microphone was unplugged", text: `Now in use: ${microphone.track.label || "another one"}.`, closable: true });
-  } else if (call.running) {
-    sayMicrophone(new Failure("mic-lost"));
-  }
-}
-
-async function devicesChanged() {
-  await sound.listDevices();
-  if (call.running && call.state !== "microphone" && microphone.track?.readyState !== "live") {
-    microphone.close();
-    try {
-      await microphone.open();
-      await call.replaceTrack();
-      sound.showLevel();
-      notices.clear("microphone");
-    } catch {
-      // still none: the notice stays
-    }
-  }
-}
-
-/** @param {Failure} failure */
-function sayMicrophone(failure) {
-  notices.set("microphone", { level: "error", ...failureWords(failure, { host: location.host, live: call.wasLive }), closable: true });
-}
-
-/** @param {boolean} open */
-async function panelToggled(open) {
-  if (call.running) return;
-  if (open) await sound.preview().catch(() => undefined);
-  if (!panel.isOpen && !call.running) {
-    sound.hideLevel();
-    microphone.close();
-  }
-}
-
-let hintUntil = 0;
-
-/** @param {string} [passing] shown for some seconds */
-function showHint(passing) {
-  if (passing) hintUntil = Date.now() + 4_000;
-  else if (Date.now() < hintUntil && call.state === "live") return;
-  setText(byId("hint"), passing ?? standingHint());
-}
-
-function standingHint() {
-  if (call.state === "microphone") return "Allow the microphone when the browser asks.";
-  if (call.state === "connecting") return "Connecting…";
-  if (call.state !== "live") return "";
-  if (call.muted) return "You are muted. Press M to speak.";
-  if (call.loopback) return "You hear your own microphone.";
-  if (conversation.listening) return "Listening…";
-  return conversation.spoken ? "" : "Speak now.";
-}
-
 function showPath() {
   const { source, target } = pickers.choice;
   const from = source === "auto" ? "any language" : pickers.nameOf(source);
   setText(byId("welcome-text"), target && target !== source
     ? `Press Start and talk in ${from}. Your words appear here while you speak, and a voice says them in ${pickers.nameOf(target)} a moment later.`
-    : `Press Start and talk${source === "auto" ? "" : ` in ${from}`}. Your words appear here while you speak.`);
+    : `Press Start and talk in ${from}. Your words appear here while you speak.`);
   setText(byId("welcome-path"), pickers.path);
   setText(byId("pair-path"), pickers.path);
 }
 
 function download() {
   const { entries, calls } = conversation.transcript;
-  const text = transcriptText(entries, { calls, room: api.room, nameOf: (code) => pickers.nameOf(code) });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
-  link.download = transcriptFileName(new Date());
-  link.click();
-  window.setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  conversation.saved = true;
+  saveText(transcriptText(entries, { calls, room: api.room, nameOf: (code) => pickers.nameOf(code) }), transcriptFileName(new Date()));
 }
 
 const startOrStop = () => (call.running ? stop() : void start());
@@ -352,11 +269,11 @@ byId("mute").addEventListener("click", () => void toggleMute());
 byId("withdraw").addEventListener("click", withdraw);
 byId("download").addEventListener("click", download);
 byId("clear").addEventListener("click", () => conversation.clear());
+byId("test-microphone").addEventListener("click", () => void devices.test());
 byId("loopback").addEventListener("change", (event) => {
   call.hearMyself(/** @type {HTMLInputElement} */ (event.target).checked);
-  showHint();
+  hint.show();
 });
-byId("test-microphone").addEventListener("click", () => sound.test().catch((error) => sayMicrophone(microphoneFailure(error))));
 listenToKeys(() => preferences.shortcuts, {
   mute: () => void toggleMute(),
   startOrStop,
@@ -364,13 +281,19 @@ listenToKeys(() => preferences.shortcuts, {
   help: () => panel.open("h-keys"),
 });
 window.addEventListener("online", () => call.retryNow());
+window.addEventListener("beforeunload", (event) => {
+  if (call.running && conversation.unsaved) event.preventDefault(); // the browser asks whether to leave
+});
 window.setInterval(() => status.show(), 1_000);
-window.setInterval(() => showHint(), 1_000);
+window.setInterval(() => hint.show(), 1_000);
 window.setInterval(() => void call.stats().then((report) => report && status.read(report)), STATS_MS);
 
 bindAppearance(preferences);
 showPath();
 if (!window.isSecureContext) {
-  notices.set("call", { level: "error", ...failureWords(new Failure("insecure"), { host: location.host, live: false }) });
+  sayFailure("call", new Failure("insecure"));
+} else if (tab.get("session")) {
+  const actions = [{ label: "Go on", run: () => void start() }];
+  notices.set("resume", { level: "info", title: "You were in a call", text: "The page was loaded anew.", actions, closable: true });
 }
 void health.ask();

@@ -17,6 +17,8 @@ export class Conversation {
     this.view = new CaptionsView(byId("transcript"), byId("captions"), byId("newest"));
     this.announcer = new Announcer(byId("announcer"));
     this.running = false;
+    /** Whether the transcript was downloaded as it is. */
+    this.saved = true;
     /** How captions name this side. */
     this.own = "";
     /** Whether anything was said in this call. */
@@ -25,6 +27,11 @@ export class Conversation {
     this.names = new Map();
     /** @type {Set<string>} who speaks right now */
     this.speaking = new Set();
+  }
+
+  /** Whether something would be lost with the page. */
+  get unsaved() {
+    return !this.saved;
   }
 
   get listening() {
@@ -60,6 +67,7 @@ export class Conversation {
     this.transcript.clear();
     this.view.clear();
     this.announcer.clear();
+    this.saved = true;
     this.events.onChanged(0);
   }
 
@@ -86,6 +94,7 @@ export class Conversation {
     this.spoken = true;
     this.view.show(change, this.#nameOf(change.entry.speaker));
     if (!change.entry.final) return;
+    this.saved = false;
     this.announcer.say(change.entry);
     this.events.onHeard(change.entry.lang);
     this.events.onChanged(this.transcript.entries.filter((entry) => entry.final).length);

@@ -8,7 +8,7 @@ const LATER_MS = 15_000;
 
 export class HealthWatch {
   /**
-   * @param {() => Api} api
+   * @param {Api} api
    * @param {{onHealth: (health: Health) => void, onChange: () => void, onUnreachable: () => void}} events `onChange`: engines
    *   came or went, so other languages may work
    */
@@ -35,7 +35,7 @@ export class HealthWatch {
     window.clearTimeout(this.timer);
     let health = null;
     try {
-      health = await this.api().health();
+      health = await this.api.health();
       this.latest = health;
       this.events.onHealth(health);
       const engines = JSON.stringify((health.engines ?? []).map(({ stage, name, model, state }) => [stage, name, model, state]));

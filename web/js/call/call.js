@@ -121,7 +121,7 @@ export class Call {
    *
    * @param {Failure} failure
    */
-  async leave(failure) {
+  leave(failure) {
     this.#drop();
     this.#retry(failure);
   }

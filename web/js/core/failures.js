@@ -68,10 +68,11 @@ export function httpFailure(status, error, retryAfterS) {
 
 /**
  * @param {Failure} failure
- * @param {{host: string, live: boolean}} page the address as the browser shows it; whether a call was running
+ * @param {{host: string, live: boolean, key?: boolean}} page the address as the browser shows it; whether a call was
+ *   running; whether an access key was sent
  * @returns {Words}
  */
-export function failureWords(failure, { host, live }) {
+export function failureWords(failure, { host, live, key = false }) {
   const said = failure.detail ? ` The server says: “${failure.detail}”` : "";
   switch (failure.code) {
     case "insecure":
@@ -105,7 +106,9 @@ export function failureWords(failure, { host, live }) {
     case "too-many":
       return { title: "Too many tries in a short time", text: "The server asks for a short break." };
     case "unauthorized":
-      return { title: "This server asks for an access key", text: "Enter the key that its owner gave you." };
+      return key
+        ? { title: "The server does not know this access key", text: "Enter the key that its owner gave you." }
+        : { title: "This server asks for an access key", text: "Enter the key that its owner gave you." };
     case "forbidden":
       return { title: "This server does not accept calls from this page", text: `Its owner decides which addresses may (ALLOWED_ORIGINS).${said}` };
     case "bad-offer":

@@ -35,14 +35,21 @@ export function reading(report, atMs) {
       result.packetsLostIn += entry.packetsLost ?? 0;
       result.jitterMs = Math.max(result.jitterMs, (entry.jitter ?? 0) * 1000);
     }
-    if (entry.type === "transport" && entry.selectedCandidatePairId) {
-      const pair = byId.get(entry.selectedCandidatePairId);
-      if (pair?.currentRoundTripTime !== undefined) result.roundTripMs = pair.currentRoundTripTime * 1000;
-      const local = pair && byId.get(pair.localCandidateId);
-      if (local) result.path = local.candidateType === "relay" ? "relay" : local.protocol;
-    }
   }
+  const pair = selectedPair(byId);
+  if (pair?.currentRoundTripTime !== undefined) result.roundTripMs = pair.currentRoundTripTime * 1000;
+  const local = pair && byId.get(pair.localCandidateId);
+  if (local) result.path = local.candidateType === "relay" ? "relay" : local.protocol;
   return result;
+}
+
+/** @param {Map<string, Record<string, any>>} byId @returns {Record<string, any> | undefined} */
+function selectedPair(byId) {
+  const all = [...byId.values()];
+  const transport = all.find(({ type, selectedCandidatePairId }) => type === "transport" && selectedCandidatePairId);
+  if (transport) return byId.get(transport.selectedCandidatePairId);
+  // Firefox tells it of the pair itself.
+  return all.find(({ type, selected }) => type === "candidate-pair" && selected);
 }
 
 /**

@@ -61,10 +61,11 @@ export class EnginesView {
     }
     const task = stageTask(first.stage);
     const how = first.fetch ? ` Run “${first.fetch}” on the server.` : "";
+    const still = first.stage === "recognize" ? " Until then you can hear your own cleaned microphone (in the settings)." : "";
     this.notices.set("missing", {
       level: "warning",
       title: `${task.charAt(0).toUpperCase()}${task.slice(1)} is ${first.state === "missing" ? "not installed" : "not working"}`,
-      text: `${sentence(first.reason)}${how}`.trim(),
+      text: `${sentence(first.reason)}${how}${still}`.trim(),
     });
   }
 }
