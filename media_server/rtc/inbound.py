@@ -18,6 +18,8 @@ from media_server.rtc.jitter import Event, Gap, JitterBuffer, JitterStats, Lost,
 logger = logging.getLogger(__name__)
 
 SSRC_SILENT_S = 0.5  # a stream that was heard more recently keeps the microphone
+STALL_S = 0.1  # between two ticks: this process did not run
+MAX_PATIENCE_S = 1.0
 WATCHDOG_FAILURES = 100  # payloads in a row that do not decode (2 s): the decoder is replaced
 
 Count = Callable[[str], None]
@@ -53,6 +55,8 @@ class InboundAudio:
         self._gap_rest = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._ticked = clock()
+        self._patient_until = 0.0
         self.recovered = 0
         self.concealed = 0
         self.frames = 0
@@ -87,8 +91,19 @@ class InboundAudio:
             self._arm(now)
 
     def tick(self) -> None:
-        """Called every 20 to 50 ms, so that silence is time, too."""
-        if not self._closed and (events := self._jitter.idle(self._clock())):
+        """Called every 20 ms, so that silence is time, too.
+
+        When this process stood still, packets wait in the socket: for as long again, nothing is called
+        silence.
+        """
+        now = self._clock()
+        stood_still = now - self._ticked
+        self._ticked = now
+        if stood_still > STALL_S:
+            self._patient_until = now + min(stood_still, MAX_PATIENCE_S)
+        if self._closed or now < self._patient_until:
+            return
+        if events := self._jitter.idle(now):
             self._run(events)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from aiortc import RTCPeerConnection
 from media_server.audio import levels
 from media_server.rtc.hardening.close import hard_close
 from media_server.rtc.hardening.dtls import DtlsTransport
-from media_server.rtc.hardening.ice import IceConnection, IcePolicy
+from media_server.rtc.hardening.ice import IceConnection, IcePolicy, IceTransport
 from media_server.rtc.hardening.names import check_private_names
 from media_server.rtc.hardening.receiver import AudioReceiver
 from media_server.rtc.hardening.sctp import SctpTransport
@@ -82,6 +82,7 @@ def adopt(pc: RTCPeerConnection, policy: IcePolicy, count: Callable[[str], None]
     for transport in transports.values():
         connection = transport.transport._connection
         transport.__class__ = DtlsTransport
+        transport.transport.__class__ = IceTransport
         connection.__class__ = IceConnection
         connection.harden(policy, transport.media_received, count)
         transport.harden(connection, count)

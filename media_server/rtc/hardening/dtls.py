@@ -40,6 +40,20 @@ class DtlsTransport(_Stock):  # type: ignore[misc]
         self.count = count
         self.sources = {}
 
+    async def start(self, parameters: Any) -> None:
+        """aiortc starts transports in a task that nobody looks after: what goes wrong there is a failed
+        state.
+
+        A transport may have been closed while another one of the same call was being set up.
+        """
+        if self.transport.state != "completed":
+            return
+        try:
+            await super().start(parameters)
+        except Exception:  # assertions and OpenSSL errors about what the peer offered
+            self.count("dtls")
+            self._set_state(rtcdtlstransport.State.FAILED)
+
     # In
 
     def media_received(self, data: bytes) -> bool:

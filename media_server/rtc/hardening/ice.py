@@ -16,6 +16,7 @@ from aioice import ice, stun
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, get_host_addresses, relayed_candidate
 from aioice.ice import server_reflexive_candidate as reflexive_candidate
+from aiortc import rtcicetransport
 
 from media_server.clock import monotonic
 from media_server.errors import Overloaded
@@ -86,6 +87,7 @@ def open_socket(address: str, policy: IcePolicy) -> socket.socket:
 
 
 _Stock: Any = ice.Connection
+_StockTransport: Any = rtcicetransport.RTCIceTransport
 
 
 class IceConnection(_Stock):  # type: ignore[misc]
@@ -310,3 +312,12 @@ class IceConnection(_Stock):  # type: ignore[misc]
         self.rtt = took if self.rtt is None else 0.8 * self.rtt + 0.2 * took
         self.heard(pair.remote_addr)
         return True
+
+
+class IceTransport(_StockTransport):  # type: ignore[misc]
+    """aiortc's face of a connection, adopted."""
+
+    async def start(self, parameters: Any) -> None:
+        """Starting a closed transport does nothing; aiortc raises in a task that nobody looks after."""
+        if self.state != "closed":
+            await super().start(parameters)

@@ -36,7 +36,15 @@ _ATTRIBUTES: dict[object, tuple[str, ...]] = {
     ),
     aioice.ice.StunProtocol: ("datagram_received", "error_received", "request"),
     aioice.stun: ("TransactionError", "parse_message"),
-    aiortc.rtcdtlstransport.RTCDtlsTransport: ("_handle_rtp_data", "_recv_next", "_send_rtp", "stop"),
+    aiortc.rtcdtlstransport.RTCDtlsTransport: (
+        "_recv_next",
+        "_send_rtp",
+        "_set_state",
+        "start",
+        "stop",
+    ),
+    aiortc.rtcdtlstransport: ("State",),
+    aiortc.rtcicetransport.RTCIceTransport: ("start", "stop"),
     aiortc.rtcdtlstransport.RtpRouter: ("register_receiver", "route_rtcp", "route_rtp"),
     aiortc.rtcrtpreceiver.RTCRtpReceiver: (
         "_RTCRtpReceiver__stop_decoder",

@@ -191,3 +191,19 @@ async def test_silence_is_reported_by_ticks(bench: Bench, voice: list[Pcm]) -> N
         bench.inbound.tick()
     assert sum(bench.gaps) == pytest.approx(960, abs=60)
     assert max(bench.gaps[1:]) <= 100
+
+
+async def test_a_process_that_stood_still_does_not_take_waiting_packets_for_silence(
+    bench: Bench, voice: list[Pcm]
+) -> None:
+    payloads = encoded(voice[:40])
+    for n in range(10):
+        bench.now += 0.02
+        bench.packet(n, payloads[n])
+        bench.inbound.tick()
+    bench.now += 0.5
+    bench.inbound.tick()  # the timer runs before the sockets are read
+    for n in range(10, 35):
+        bench.packet(n, payloads[n])
+    assert bench.gaps == []
+    assert len(bench.frames) == 35
