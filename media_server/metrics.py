@@ -65,6 +65,7 @@ class Metrics:
             "lai_speech_lag_ms", "Interpretation waiting to be heard when it is queued"
         )
         self.loop_lag = histogram("lai_loop_lag_ms", "How late the event loop runs")
+        self.audio_late = histogram("lai_audio_late_ms", "How late the pacer of outgoing audio runs")
         self.rtp_dropped = counter("lai_rtp_dropped", "Datagrams and packets refused", ("reason",))
         self.audio_frames = counter("lai_audio_frames", "Received audio frames of 20 ms", ("how",))
 

@@ -47,6 +47,8 @@ class Pacer:
         self._ticks: dict[Tick, None] = {}
         self._handle: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self.observe: Callable[[float], None] | None = None
+        """Told how many milliseconds late each tick is."""
         self.stats = PacerStats()
 
     def __len__(self) -> int:
@@ -70,6 +72,8 @@ class Pacer:
         behind = now - self._due
         stats = self.stats
         stats.ticks += 1
+        if self.observe is not None:
+            self.observe(max(0.0, behind) * 1000)
         if behind > LATE:
             stats.late += 1
             stats.worst = max(stats.worst, behind)

@@ -186,6 +186,7 @@ class Peer:
         self.answer_sdp = finish_answer(pc.localDescription.sdp, self._offer, config.public_ip, MAX_TEXT)
         if "a=candidate:" not in self.answer_sdp:
             raise Overloaded("this server has no network address to offer", code="NO_ADDRESS")
+        shared_pacer().observe = self._metrics.audio_late.observe
         shared_pacer().add(self._tick)
         self._later("connect", config.connect_timeout_s, lambda: self._end("not connected in time"))
 

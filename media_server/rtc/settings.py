@@ -71,7 +71,7 @@ class RtcConfig:
     def policy(self, address: str) -> IcePolicy:
         """Where to listen for a client whose HTTP request came from ``address``."""
         return IcePolicy(
-            bind=(self.bind,) if self.bind else (),
+            bind=(self.bind,) if self.bind and not ip_address(self.bind).is_unspecified else (),
             loopback=self._loopback(address) and not self.bind,
             port_min=self.port_min,
             port_max=self.port_max,

@@ -48,6 +48,7 @@ async def test_a_clip_is_heard_whole_by_a_client_that_decodes_it() -> None:
         here.peer.speech.play(tone(1.0), clip="u1", last=True)
         await until(lambda: here.peer.speech.queued_ms == 0 and len(here.handler.played) == 50)
         await until(lambda: len(here.client.received) >= 45)
+        assert here.metrics.registry.get_sample_value("lai_audio_late_ms_count")
         heard = np.concatenate(
             [frame.to_ndarray().reshape(-1, 2)[:, 0] for frame in here.client.received[5:40]]
         )

@@ -28,6 +28,7 @@ CONSENT_EXPIRY = 30.0  # s without an answer, whatever else is heard (RFC 7675 s
 GATHER_TIMEOUT = 3.0  # s for STUN and TURN servers
 MOVED_AFTER = 0.8  # s of silence from the nominated address before another may take its place
 RECEIVE_BUFFER = 212_992  # bytes: half a second of everything a call may send
+MAX_ADDRESSES = 8  # of this machine: each is a socket a call
 MAX_KNOWN = 16  # addresses of one peer
 MAX_ERROR_ANSWERS = 100  # STUN error responses per call: nobody needs more of them, floods would
 
@@ -49,8 +50,8 @@ class IcePolicy:
     def addresses(self, ipv4: bool, ipv6: bool) -> list[str]:
         found = list(self.bind) or get_host_addresses(use_ipv4=ipv4, use_ipv6=ipv6)
         if self.loopback or not found:
-            found += [] if "127.0.0.1" in found else ["127.0.0.1"]
-        return found
+            found = ["127.0.0.1", *(address for address in found if address != "127.0.0.1")]
+        return found[:MAX_ADDRESSES]
 
 
 class PortRangeExhausted(Overloaded):
