@@ -6,7 +6,7 @@ import importlib.util
 import random
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tests.browser.conftest import eventually
 from tests.browser.interpreted import RATE, Heard, record, silence, tap
 from tests.support.models import jfk, model_dir, spoken
 from tests.support.server import Server
+from tests.support.stalls import Stalls
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
@@ -127,7 +128,9 @@ async def test_english_is_read_while_it_is_spoken_and_heard_in_spanish(
     recording = tmp_path / "microphone.wav"
     speech = jfk()
     record(recording, [silence(LEAD_S), speech.pcm, silence(2.5), spoken(sentence).pcm, silence(3)])
-    async with visitor(playwright, server, recording, "en", "es") as page:
+    async with AsyncExitStack() as stack:
+        stalls = stack.enter_context(Stalls())
+        page = await stack.enter_async_context(visitor(playwright, server, recording, "en", "es"))
         await eventually(page, "window.heard.messages.filter(([, one]) => one.translation).length > 8", 60)
         await page.screenshot(path=picture)
         await finals(page, words=22 + len(sentence.split()) - 3)
@@ -155,7 +158,7 @@ async def test_english_is_read_while_it_is_spoken_and_heard_in_spanish(
         assert max(run.correlation(made) for run in runs) >= 0.9, final["translation"]
     voice.close()
     assert len(runs) <= len(said), "time stamps jump between what is said, never inside"
-    assert max(run.latest_ms for run in runs) <= 60
+    assert max(run.latest_ms for run in runs) <= 60 + stalls.longest_ms
 
 
 async def test_recorded_spanish_and_french_are_heard_in_english(
@@ -171,7 +174,9 @@ async def test_recorded_spanish_and_french_are_heard_in_english(
         recording,
         [silence(LEAD_S), spanish, silence(8), french, silence(2.5), french_numbers, silence(3)],
     )
-    async with visitor(playwright, server, recording, "auto", "en") as page:
+    async with AsyncExitStack() as stack:
+        stalls = stack.enter_context(Stalls())
+        page = await stack.enter_async_context(visitor(playwright, server, recording, "auto", "en"))
         await finals(page, words=10)
         await page.select_option("#source", "fr")
         await finals(page, words=10 + 10 + len(pangram.split()) - 2)
@@ -189,4 +194,4 @@ async def test_recorded_spanish_and_french_are_heard_in_english(
     wanted = " ".join(final["translation"] for final in said)
     assert errors(wanted, again).rate <= 0.25, (wanted, again)
     assert len(runs) <= len(said)
-    assert max(run.latest_ms for run in runs) <= 60
+    assert max(run.latest_ms for run in runs) <= 60 + stalls.longest_ms

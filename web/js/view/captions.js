@@ -112,9 +112,11 @@ export class CaptionsView {
     line.time.setAttribute("datetime", `PT${Math.round(entry.startMs / 1000)}S`);
     words(line.original, entry.text, entry.committed, entry.lang);
     words(line.translation, entry.translation, entry.translationCommitted, entry.targetLang);
+    line.original.hidden = line.translation.hidden = entry.final && entry.text === "";
     setText(line.note, entry.note);
     line.note.hidden = entry.note === "";
     setText(line.who, name);
+    line.who.hidden = name === "";
     if (entry.speaker) this.speakers.add(entry.speaker);
     this.list.classList.toggle("many", this.speakers.size > 1);
     this.#hold(line, entry.final);
