@@ -59,6 +59,10 @@ class Settings:
     store_transcripts: bool = setting(False, "Refused at start-up: there is no encrypted store yet")
     transcripts_path: str = setting("/data/transcripts", "Where transcripts would be kept")
 
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "Networks of reverse proxies whose `X-Forwarded-For` is believed"
+    )
+
     max_sessions: int = setting(16, "Calls at a time; more are refused with 503 and `Retry-After`")
     resume_secs: float = setting(
         30.0, "A call whose network is lost is kept this long for its page to come back"
@@ -202,11 +206,12 @@ def _check(settings: Settings) -> None:
                 ipaddress.ip_address(value)
             except ValueError:
                 raise ConfigError(f"{name.upper()}={value!r}: should be an IP address") from None
-    for cidr in settings.rtc_deny_cidrs:
-        try:
-            ipaddress.ip_network(cidr, strict=False)
-        except ValueError:
-            raise ConfigError(f"RTC_DENY_CIDRS: {cidr!r} is no network") from None
+    for name in ("rtc_deny_cidrs", "trusted_proxies"):
+        for cidr in getattr(settings, name):
+            try:
+                ipaddress.ip_network(cidr, strict=False)
+            except ValueError:
+                raise ConfigError(f"{name.upper()}: {cidr!r} is no network") from None
     if bool(settings.tls_certfile) != bool(settings.tls_keyfile):
         raise ConfigError("TLS_CERTFILE and TLS_KEYFILE go together")
     if not 0 < settings.turn_ttl_secs <= 3600:

@@ -17,7 +17,7 @@ from media_server.errors import BadRequest, NotFound, PeerError, TooLarge
 from media_server.ice import ice_servers
 from media_server.rooms.hub import Hub
 from media_server.rtc.calls import Calls
-from signaling.auth import authorize
+from signaling.auth import authorize, client_address
 from signaling.health import health, languages
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,11 @@ async def offer(request: web.Request) -> web.Response:
         raise BadRequest("consent should be true or false.", code="INVALID_MESSAGE")
     call = await calls.answer(
         sdp,
-        address=request.remote or "",
+        address=client_address(
+            request.remote or "",
+            request.headers.get("X-Forwarded-For", ""),
+            calls.hub.settings.trusted_proxies,
+        ),
         source=language_code(message.get("sourceLang"), "sourceLang"),
         target=_spoken(language_code(message.get("targetLang"), "targetLang")),
         room=request.query.get("room", "")[:128] or _text(message, "roomId", 128),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -43,6 +44,23 @@ def authorize(request: web.Request, settings: Settings) -> Principal:
     if not found:
         raise Unauthorized("This server needs a key: open the page with ?token=KEY.")
     return Principal(hashlib.sha256(found.encode()).hexdigest()[:8])
+
+
+def client_address(peer: str, forwarded: str, trusted: tuple[str, ...]) -> str:
+    """Where a request came from: ``peer``, or behind trusted proxies the nearest address of ``X-Forwarded-For``
+    that is none of them. Every hop appends the address it saw, so what stands before that may be made up.
+    """
+    networks = [ipaddress.ip_network(cidr, strict=False) for cidr in trusted]
+    address = peer
+    for hop in reversed([hop.strip() for hop in forwarded.split(",") if hop.strip()]):
+        try:
+            if not any(ipaddress.ip_address(address) in network for network in networks):
+                break
+            ipaddress.ip_address(hop)
+        except ValueError:
+            break
+        address = hop
+    return address
 
 
 def _own(origin: str, request: web.Request) -> bool:

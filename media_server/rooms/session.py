@@ -42,6 +42,10 @@ class Line(Protocol):
         """Sound to be heard now (the loopback), int16 mono 48 kHz."""
         ...
 
+    def set_muted(self, muted: bool) -> None:
+        """The speaker has muted the microphone: its silence is no sign of a lost network."""
+        ...
+
 
 class Session:
     """See the module. Not thread-safe: lives on the event loop."""
@@ -148,6 +152,7 @@ class Session:
         self.lost_at_s = None
         self.was_connected = True
         self.line = line
+        line.set_muted(self.interpreter.muted)
 
     def detach(self, line: Line) -> bool:
         """The connection is gone; False when another one has taken its place before."""
@@ -199,6 +204,8 @@ class Session:
                 self.set_languages(source, target)
             case Mute(muted):
                 self.interpreter.mute(muted)
+                if self.line is not None:
+                    self.line.set_muted(muted)
             case Loopback(on):
                 self.interpreter.on_clean = self._loop_back if on else None
             case Consent(granted):

@@ -81,6 +81,10 @@ class _Connection:
         if self.peer is not None:
             self.peer.speech.push_frame(pcm)
 
+    def set_muted(self, muted: bool) -> None:
+        if self.peer is not None:
+            self.peer.muted = muted
+
 
 def _own_ice_servers(settings: Settings) -> tuple[RTCIceServer, ...]:
     """The server's own; TURN first, since aioice uses one of them. Credentials are made anew at each start."""

@@ -26,6 +26,10 @@ class Line:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.played = 0
+        self.muted: bool | None = None
+
+    def set_muted(self, muted: bool) -> None:
+        self.muted = muted
 
     def send_text(self, text: str) -> None:
         self.texts.append(text)
@@ -127,6 +131,17 @@ async def test_an_older_connection_that_ends_late_does_not_take_the_newer_one_do
     session.attach(new)
     assert not session.detach(old)
     assert session.line is new
+
+
+async def test_a_mute_is_known_to_the_connection_and_to_the_next_one(hub: Hub) -> None:
+    session = hub.open(source="en", target="es", room=None)
+    first, second = Line(), Line()
+    session.attach(first)
+    assert first.muted is False
+    session.on_text('{"type":"mute","muted":true}')
+    assert first.muted is True
+    session.attach(second)
+    assert second.muted is True
 
 
 async def test_draining_tells_everybody_and_ends_when_they_have_gone(hub: Hub) -> None:
