@@ -20,6 +20,8 @@ WORDS_AT_ONCE = 2  # that a window may hold beyond that
 
 COMMIT_LOGPROB = -0.8
 """Two hypotheses that are less sure may agree by chance."""
+UNSURE_LOGPROB = -0.45
+"""Of partial windows that are less sure two words are held back instead of one."""
 SHOW_LOGPROB = -1.0
 """Partial windows that are less sure are mostly wrong."""
 

@@ -50,6 +50,7 @@ TYPICAL_WORDS = 5
 
 CUT_BEFORE_MS = 300  # the newest sound of a full window is left to the next
 CUT_REACH_MS = 5000
+DETECTOR_LAG_MS = 48  # Silero goes on so long after the last voiced sound, median of 40 sentences
 TAIL_FRAMES = 3  # after the last voiced frame that still belong to what was said
 
 
@@ -264,10 +265,13 @@ class Hearing:
             outputs.append(self._partial(utterance, now))
         return outputs
 
+    def _silent_ms(self) -> int:
+        """Since the voice ended, which the detector notices late."""
+        return self._ears.gate.silent_frames * FRAME_MS + DETECTOR_LAG_MS
+
     def _in_silence(self, utterance: Utterance, frame: Frame, now: float) -> list[HearOutput]:
-        silent_ms = self._ears.gate.silent_frames * FRAME_MS
         if utterance.pause is None:
-            if silent_ms < self._settings.ahead_ms - FRAME_MS // 2:
+            if self._silent_ms() < self._settings.ahead_ms:
                 return []
             if utterance.voice_ms < self._settings.voice_min_ms and not utterance.agreement.text:
                 return self._close(utterance, [], now)
@@ -329,7 +333,7 @@ class Hearing:
 
     def _end_if_over(self, utterance: Utterance, now: float) -> list[HearOutput]:
         pause = utterance.pause
-        silent_ms = self._ears.gate.silent_frames * FRAME_MS + FRAME_MS // 2
+        silent_ms = self._silent_ms()
         if pause is None or silent_ms < self._settings.hangover_min_ms:
             return []
         if pause.ahead is None:

@@ -19,7 +19,7 @@ class HearSettings:
 
     partial_ms: int = 500
     """An open utterance is decoded again this often, at the most."""
-    partial_load: float = 2.5
+    partial_load: float = 3.0
     """And never sooner than so many times what the last decode took, its wait included."""
     first_partial_ms: int = 480
     """Speech before the first decode of an utterance."""

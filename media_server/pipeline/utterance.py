@@ -8,7 +8,7 @@ from media_server.engines.base import Hypothesis, Recognition
 from media_server.events import Heard
 from media_server.pipeline.agree import Agreement, words_of
 from media_server.pipeline.detect import FRAME_MS
-from media_server.pipeline.evidence import COMMIT_LOGPROB, SHOW_LOGPROB, believable
+from media_server.pipeline.evidence import COMMIT_LOGPROB, SHOW_LOGPROB, UNSURE_LOGPROB, believable
 from media_server.pipeline.sentence import Anchor, anchors_after
 from media_server.pipeline.window import Frame, Window
 
@@ -116,6 +116,8 @@ class Utterance:
         sure = self._settle_language(result) and logprob >= COMMIT_LOGPROB
         if hold_back and self.language is None and self.probability < LIKELY_LANGUAGE:
             return
+        if hold_back and logprob < UNSURE_LOGPROB and len(words_of(result.transcript.text)) > hold_back + 1:
+            hold_back += 1
         # A window that ends in mid-sentence may be told to its end by the recognizer: nobody speaks that fast.
         most_new = 1 + int(new_s * FASTEST_WORDS_PER_S) if hold_back else None
         words = self.agreement.words
