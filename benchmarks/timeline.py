@@ -15,6 +15,7 @@ from media_server.audio.opus import new_decoder
 from media_server.engines.base import RECOGNIZER_RATE
 
 AUDIBLE_DBFS = -50.0
+ONE_SIGHT_S = 0.030  # messages that come closer together are seen as one change of the screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +144,42 @@ def seen_of(clips: Sequence[Clip], log: CallLog) -> list[Seen]:
     return result
 
 
+@dataclass(slots=True)
+class _Line:
+    text: str = ""
+    committed: int = 0
+    final: Final | None = None
+
+
 def _screen(messages: Sequence[tuple[float, dict[str, object]]]) -> tuple[list[Shown], list[Final]]:
-    done: dict[str, Final] = {}
+    """Lines stand in the order in which they first came; a line that has ended takes no late partial."""
+    lines: dict[str, _Line] = {}
     shown: list[Shown] = []
     for at, message in messages:
-        kind = message["type"]
-        if kind not in {"partial", "final"}:
+        if message["type"] not in {"partial", "final"}:
             continue
-        line, text, translation = str(message["id"]), str(message["text"]), str(message["translation"])
-        before = " ".join(final.text for key, final in done.items() if key != line and final.text)
-        if kind == "final":
-            earlier = done.get(line)
-            translated = earlier.translated_at if earlier else None
-            first = earlier.at if earlier else at
-            done[line] = Final(first, text, translation, translated or (at if translation else None))
-            committed = len(text)
-        elif line in done:
-            continue  # a late partial of a line that has ended is not shown
-        else:
-            committed = int(str(message["committed"]))
-        joint = f"{before} " if before and text else before
-        shown.append(Shown(at, joint + text, len(joint) + committed))
-    return shown, [final for final in done.values() if final.text]
+        line = lines.setdefault(str(message["id"]), _Line())
+        text, translation = str(message["text"]), str(message["translation"])
+        if message["type"] == "final":
+            first = line.final or Final(at, text, translation, None)
+            line.final = Final(
+                first.at, text, translation, first.translated_at or (at if translation else None)
+            )
+            line.text, line.committed = text, len(text)
+        elif line.final is None:
+            line.text, line.committed = text, int(str(message["committed"]))
+        if shown and at - shown[-1].at < ONE_SIGHT_S:
+            shown.pop()
+        shown.append(_all_lines(at, [line for line in lines.values() if line.text]))
+    return shown, [line.final for line in lines.values() if line.final is not None and line.text]
+
+
+def _all_lines(at: float, lines: Sequence[_Line]) -> Shown:
+    """What is committed of a line counts when all of those before it have ended."""
+    text, committed, closed = "", 0, True
+    for line in lines:
+        text = f"{text} {line.text}" if text else line.text
+        if closed:
+            committed = len(text) - len(line.text) + line.committed
+        closed = closed and line.final is not None
+    return Shown(at, text, committed)
