@@ -29,6 +29,11 @@ from tests.support.stalls import Stalls
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
+WORTH_A_PICTURE = """(() => {
+  const last = window.heard.messages.at(-1)?.[1];
+  return window.heard.messages.some(([, one]) => one.type === "final")
+    && last.type === "partial" && last.translation.length > 30 && last.committed < last.text.length;
+})()"""
 LEAD_S = 3.0
 """Silence in front, until the call is connected: the recording begins when the microphone is opened."""
 COUNTED = "1 2 3 4 5 6 7 8 9 10"
@@ -131,7 +136,7 @@ async def test_english_is_read_while_it_is_spoken_and_heard_in_spanish(
     async with AsyncExitStack() as stack:
         stalls = stack.enter_context(Stalls())
         page = await stack.enter_async_context(visitor(playwright, server, recording, "en", "es"))
-        await eventually(page, "window.heard.messages.filter(([, one]) => one.translation).length > 8", 60)
+        await eventually(page, WORTH_A_PICTURE, within_s=60)
         await page.screenshot(path=picture)
         await finals(page, words=22 + len(sentence.split()) - 3)
         heard = await heard_to_the_end(page)
