@@ -48,6 +48,7 @@ TYPICAL_HIGHEST = -0.2
 TYPICAL_PACE = 0.2
 TYPICAL_WORDS = 5
 
+SPARE_S = 0.5  # a window is cut so much before it is full: the silence that ends it belongs to it as well
 CUT_BEFORE_MS = 300  # the newest sound of a full window is left to the next
 CUT_REACH_MS = 5000
 DETECTOR_LAG_MS = 48  # Silero goes on so long after the last voiced sound, median of 40 sentences
@@ -259,7 +260,7 @@ class Hearing:
         if not utterance.announced and utterance.voice_ms >= self._settings.voice_min_ms:
             utterance.announced = True
             outputs.append(Speaking(self._speaker, True, utterance.start * FRAME_MS))
-        if utterance.window.seconds >= self._settings.window_max_s - 2 * FRAME_MS / 1000:
+        if utterance.window.seconds >= self._settings.window_max_s - SPARE_S:
             return outputs + self._cut_long(utterance, now)
         if now >= self._next_partial and not self._desk.partial_out(now):
             outputs.append(self._partial(utterance, now))
@@ -396,7 +397,7 @@ class Hearing:
             return self._close(utterance, [], now)
         if utterance.pause is not None and utterance.pause.ahead is None:
             return self._close(utterance, None, now)
-        until = utterance.window.end
+        until = min(utterance.window.end, utterance.last_voice + self._settings.ahead_ms // FRAME_MS)
         request = self._request(utterance, until, final=True, english=utterance.english)
         asked = Asked(utterance, until, now, request, closing=True)
         return [*self._close(utterance, None, now), self._desk.decode(asked)]
@@ -465,7 +466,8 @@ class Hearing:
     def _cut_long(self, utterance: Utterance, now: float) -> list[HearOutput]:
         """No moment between two words is certain and the window is full: it is cut at its quietest point."""
         window = utterance.window
-        last = window.end - CUT_BEFORE_MS // FRAME_MS
+        fullest = window.start + int(self._settings.window_max_s * 1000) // FRAME_MS
+        last = min(window.end - CUT_BEFORE_MS // FRAME_MS, fullest)
         first = max(utterance.sure_until, window.end - CUT_REACH_MS // FRAME_MS)
         position, _ = window.quietest(min(first, last), last)
         self._split(utterance, position)
@@ -477,7 +479,7 @@ class Hearing:
         """Leaves the sound before ``position`` to ``utterance`` and opens a new one with the rest."""
         window = utterance.window
         utterance.window = window.split(position)
-        following = self._new(position, window)
+        following = self._new(max(position, utterance.start), window)
         following.language = self._lock.language or utterance.language
         following.heard_language, following.probability = utterance.heard_language, utterance.probability
         following.announced = utterance.announced

@@ -216,8 +216,10 @@ class Utterance:
             return self._heard("", 0, None, 0, self.last_voice, final=True)
         text = self.agreement.finished(result.transcript.text) if good else self.agreement.committed
         english: str | None = None
-        if self.english and result.language != "en":
+        if self.english:
             said = result.english.text if result.english is not None and good else ""
+            if result.language == "en":
+                said = ""
             english = self.in_english.finished(said) or None
         return self._heard(
             text,
@@ -253,7 +255,7 @@ class Utterance:
             committed=committed,
             language=language or self.spoken or "en",
             start_ms=self.start * FRAME_MS,
-            end_ms=end * FRAME_MS,
+            end_ms=max(self.start, end) * FRAME_MS,
             final=final,
             confidence=None if logprob is None else round(min(1.0, 2.718281828**logprob), 3),
             english=english,
