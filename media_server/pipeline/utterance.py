@@ -125,7 +125,8 @@ class Utterance:
         if self.agreement.words > words:
             self.sure_until = before
         if self.english and result.english is not None and result.language != "en":
-            self.in_english.update(result.english.text, hold_back, most_new, commit=sure)
+            certain = sure and bool(self.agreement.committed)
+            self.in_english.update(result.english.text, hold_back, most_new, commit=certain)
 
     def remember(self, anchors: list[Anchor]) -> None:
         """Keeps moments at which the utterance may be cut later."""
