@@ -169,6 +169,7 @@ async def offer(request: web.Request) -> web.Response:
             "sdp": call.answer_sdp,
             "type": "answer",
             "sessionId": session.id,
+            "speaker": session.speaker,
             "sourceLang": session.source,
             "targetLang": session.target,
             "roomId": None if session.room.private else session.room.name,
