@@ -163,15 +163,15 @@ def _lower_first(text: str) -> str:
     return text if text.startswith("I ") else text[0].lower() + text[1:]
 
 
-def long_sentences(texts: Sequence[str]) -> list[str]:
-    """Three or four of the sentences told as one, 8 to 12 s long when spoken."""
+def long_sentences(texts: Sequence[str], words: int = 30) -> list[str]:
+    """Some of the sentences told as one of at least ``words`` words: 30 take 8 to 12 s to say."""
     chains: list[str] = []
     parts: list[str] = []
     for text in texts:
         if len(text.split()) < 6:
             continue
         parts.append(text.rstrip(".?!") if not parts else _lower_first(text).rstrip(".?!"))
-        if len(" ".join(parts).split()) >= 30:
+        if len(" ".join(parts).split()) >= words:
             chains.append(", and ".join(parts) + ".")
             parts = []
     return chains
