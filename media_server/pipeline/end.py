@@ -20,7 +20,7 @@ WEIGHT_LENGTH = 2.0  # for each unit of the logarithm of the voice's duration, c
 WHOLE_MS = 2000  # utterances get no likelier to be whole beyond this
 SHORT_WORDS = 5  # the log probability of fewer words says little
 UNHEARD_COST = 0.3  # no turn detector
-WAITS = ((-1.0, 1.0), (0.1, 0.85), (0.3, 0.6), (0.5, 0.0))
+WAITS = ((-1.0, 1.0), (0.3, 0.85), (0.5, 0.6), (0.7, 0.0))
 """Evidence, and the wait as a share of the way from the shortest to the longest; straight lines between."""
 ANSWER_SHARE = 0.15
 
@@ -156,7 +156,7 @@ class EndRule:
     words compared with what is typical for this speaker (of a text that stops in the middle it is less sure than of
     a whole sentence), how the text reads, and how long the speaker has spoken: what is broken off is mostly short.
     Weights were fitted to 60 sentences of a synthetic voice, whole and broken off between words at random: two of
-    three ends get the shortest wait, one of twenty breaks does.
+    three ends get the shortest wait, one of fifteen breaks does.
     """
 
     min_ms: int

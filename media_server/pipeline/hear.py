@@ -38,7 +38,10 @@ from media_server.pipeline.window import Frame, Window
 __all__ = ["DecodeJob", "HearOutput", "HearSettings", "Hearing", "TurnJob"]
 
 SILENCE: Pcm = np.zeros(FRAME_SAMPLES, np.int16)
-TURN_S = 8.0  # what the turn detector hears
+TURN_S = 7.9  # what the turn detector hears of the utterance
+TURN_SILENCE: Pcm = np.zeros(
+    2 * FRAME_SAMPLES, np.int16
+)  # put after it: it tells best a little later than it is asked
 RESET_AFTER_MS = 500  # a gap this long: what comes after does not follow what was before
 
 # Mean log probability of a whole sentence's tokens: at first, its bounds, and how fast it follows the speaker.
@@ -51,7 +54,7 @@ TYPICAL_WORDS = 5
 SPARE_S = 0.5  # a window is cut so much before it is full: the silence that ends it belongs to it as well
 CUT_BEFORE_MS = 300  # the newest sound of a full window is left to the next
 CUT_REACH_MS = 5000
-DETECTOR_LAG_MS = 48  # Silero goes on so long after the last voiced sound, median of 40 sentences
+DETECTOR_LAG_MS = 56  # Silero goes on so long after the last voiced sound, median of 40 sentences
 TAIL_FRAMES = 3  # after the last voiced frame that still belong to what was said
 
 
@@ -267,8 +270,8 @@ class Hearing:
         return outputs
 
     def _silent_ms(self) -> int:
-        """Since the voice ended, which the detector notices late."""
-        return self._ears.gate.silent_frames * FRAME_MS + DETECTOR_LAG_MS
+        """Since the voice ended, which the detector notices late; to the nearest frame."""
+        return self._ears.gate.silent_frames * FRAME_MS + DETECTOR_LAG_MS + FRAME_MS // 2
 
     def _in_silence(self, utterance: Utterance, frame: Frame, now: float) -> list[HearOutput]:
         if utterance.pause is None:
@@ -314,7 +317,8 @@ class Hearing:
         outputs: list[HearOutput] = [self._desk.decode(asked)]
         if self._has_turn:
             number = self._desk.ask(Asked(utterance, until, now, pause=pause))
-            outputs.append(TurnJob(number, utterance.id, TurnRequest(utterance.window.latest(TURN_S))))
+            sound = np.concatenate((utterance.window.latest(TURN_S), TURN_SILENCE))
+            outputs.append(TurnJob(number, utterance.id, TurnRequest(sound)))
         return outputs
 
     # -- endings ------------------------------------------------------------------------------------------------
