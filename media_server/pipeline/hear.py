@@ -50,6 +50,7 @@ TYPICAL_LOWEST = -0.7
 TYPICAL_HIGHEST = -0.2
 TYPICAL_PACE = 0.2
 TYPICAL_WORDS = 5
+CONTINUED_LOGPROB = 0.05  # a window that begins in mid-talk costs the recognizer so much of its certainty
 
 SPARE_S = 0.5  # a window is cut so much before it is full: the silence that ends it belongs to it as well
 CUT_BEFORE_MS = 300  # the newest sound of a full window is left to the next
@@ -359,6 +360,8 @@ class Hearing:
             heard = utterance.final(ahead, pause.until)
             text = heard.text if heard is not None else ""
             surplus = ahead.transcript.avg_logprob - self._typical
+            if utterance.continued or utterance.agreement.trimmed:
+                surplus += CONTINUED_LOGPROB
             pause.wait = (
                 turn,
                 self._rule.hangover_ms(text, ahead.language, turn, surplus, utterance.voice_ms),
@@ -487,6 +490,7 @@ class Hearing:
         following.language = self._lock.language or utterance.language
         following.heard_language, following.probability = utterance.heard_language, utterance.probability
         following.announced = utterance.announced
+        following.continued = True
         following.voiced, _ = window.voice(threshold=self._settings.voice_off)
         following.last_voice = utterance.last_voice
         utterance.last_voice = position

@@ -80,6 +80,8 @@ class Utterance:
     anchors: list[Anchor] = field(default_factory=list)
     """Moments at which it may be cut, the oldest first."""
     pause: Pause | None = None
+    continued: bool = False
+    """It began without a pause, where another one was cut off."""
     announced: bool = False
     """Speaking(on) was said."""
 
