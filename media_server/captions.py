@@ -6,8 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from media_server import glossary
 from media_server.errors import BadRequest
 from media_server.events import Caption, Goodbye, Lost, RoomEvent, Speaking, Status
+from media_server.glossary import Glossary
+from media_server.languages import language_code
 
 MAX_CONTROL_BYTES = 16 * 1024  # a control message is far smaller; a data-channel message never larger
 
@@ -72,10 +75,18 @@ ACK = '{"type":"ack"}'
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Languages to use from the next utterance on; None leaves one as it is."""
+    """Languages and names to use from the next utterance on; None leaves one as it is."""
 
     source: str | None
     target: str | None
+    glossary: Glossary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Names and terms to use from the next utterance on, in place of those before."""
+
+    glossary: Glossary
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class Consent:
     granted: bool
 
 
-type Control = Configure | Mute | Loopback | Consent
+type Control = Configure | Terms | Mute | Loopback | Consent
 
 
 def decode(text: str) -> Control:
@@ -108,7 +119,14 @@ def decode(text: str) -> Control:
         raise BadRequest("The message is not a JSON object.", code="INVALID_JSON")
     match message.get("type"):
         case "config":
-            return Configure(_language(message, "sourceLang"), _language(message, "targetLang"))
+            terms = message.get("glossary")
+            return Configure(
+                _language(message, "sourceLang"),
+                _language(message, "targetLang"),
+                None if terms is None else glossary.parse(terms),
+            )
+        case "glossary":
+            return Terms(glossary.parse(message.get("terms")))
         case "mute":
             return Mute(_flag(message, "muted"))
         case "loopback":
@@ -128,15 +146,3 @@ def _flag(message: dict[str, Any], key: str) -> bool:
 
 def _language(message: dict[str, Any], key: str) -> str | None:
     return language_code(message.get(key), key)
-
-
-def language_code(value: object, key: str) -> str | None:
-    """An ISO 639-1 code in lower case, or ``auto``; region parts ("en-US") are left out. None stays None."""
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > 35:
-        raise BadRequest(f"{key} should be a language code.", code="INVALID_LANGUAGE")
-    code = value.replace("_", "-").split("-")[0].lower()
-    if code != "auto" and not (2 <= len(code) <= 3 and code.isascii() and code.isalpha()):
-        raise BadRequest(f"{key} should be a language code.", code="INVALID_LANGUAGE")
-    return code

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from media_server.errors import ConfigError
+from media_server.glossary import from_setting
 
 AUTO = "auto"
 _TRUE = {"1", "true", "yes", "on"}
@@ -90,6 +91,9 @@ class Settings:
 
     default_src_lang: str = setting(AUTO, "Language spoken when the client names none; `auto` detects it")
     default_tgt_lang: str = setting("en", "Language heard when the client names none")
+    glossary: tuple[str, ...] = setting(
+        (), "Names and terms of all calls: `Aoife, Board of Trade=es:Cámara de Comercio`"
+    )
 
     models_dir: str = setting("", "Folder of the models; empty: the system's place for application data")
     asr_provider: str = setting("local", "Who recognizes", choices=("local",))
@@ -189,6 +193,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
 
 
 def _check(settings: Settings) -> None:
+    from_setting(settings.glossary)
     if settings.store_transcripts:
         raise ConfigError(
             "STORE_TRANSCRIPTS=1: this version has no encrypted store, so it keeps no transcripts. Unset it."

@@ -11,10 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from media_server import metrics as metrics_module
-from media_server.captions import language_code
 from media_server.clock import wall
 from media_server.errors import BadRequest, NotFound, PeerError, TooLarge
 from media_server.ice import ice_servers
+from media_server.languages import language_code
 from media_server.rooms.hub import Hub
 from media_server.rtc.calls import Calls
 from signaling.auth import authorize, client_address

@@ -141,12 +141,15 @@ class Interpreter:
             self._act(self._hearing.flush(self._clock()))
         self.muted = muted
 
-    def configure(self, language: str | None, english_from: frozenset[str]) -> None:
+    def configure(self, language: str | None, english_from: frozenset[str], prompt: str = "") -> None:
         """From the next utterance on. ``language`` None: detect it.
 
         ``english_from``: the spoken languages whose English, translated by the recognizer, somebody needs.
+        ``prompt``: names and terms that the recognizer should expect.
         """
-        self._hearing.configure(language=language, english=bool(english_from), english_from=english_from)
+        self._hearing.configure(
+            language=language, english=bool(english_from), english_from=english_from, prompt=prompt
+        )
 
     def forget(self) -> None:
         """Consent was withdrawn: drops all sound and all work on it at once."""

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from media_server import captions
-from media_server.captions import Configure, Consent, Loopback, Mute
+from media_server.captions import Configure, Consent, Loopback, Mute, Terms
 from media_server.clock import Clock
 from media_server.config import AUTO, Settings
 from media_server.engines.base import VOICE_RATE, Pcm
 from media_server.engines.fleet import Fleet
 from media_server.errors import BadRequest
 from media_server.events import Anticipated, Caption, Heard, Lost, RoomEvent, Speaking, Spoken, Status
+from media_server.glossary import Glossary, from_setting
 from media_server.metrics import Metrics
 from media_server.pipeline.denoise import Denoiser, make_denoiser
 from media_server.pipeline.hear import Hearing, HearSettings
@@ -66,6 +67,9 @@ class Session:
         self.speaker = secrets.token_hex(4)
         self.source = source
         self.target = target
+        self._own_terms = from_setting(settings.glossary)
+        self.glossary = self._own_terms
+        """The names and terms of this speaker, the server's own behind them."""
         self.room = room
         self.started_s = clock()
         self.lost_at_s: float | None = None
@@ -137,9 +141,14 @@ class Session:
         self.target = target or self.target
         self._on_languages(self)
 
+    def set_glossary(self, glossary: Glossary) -> None:
+        """From the next utterance on, in place of the one before."""
+        self.glossary = glossary.joined(self._own_terms)
+        self.refresh()
+
     def refresh(self) -> None:
         """Somebody's languages or the engines have changed: asks the recognizer for what is needed now."""
-        self.interpreter.configure(self._language, self._english_from())
+        self.interpreter.configure(self._language, self._english_from(), self.glossary.prompt())
 
     # -- the connection -----------------------------------------------------------------------------------------
 
@@ -200,8 +209,12 @@ class Session:
             self._send(captions.error(error.code, error.message))
             return
         match message:
-            case Configure(source, target):
+            case Configure(source, target, glossary):
+                if glossary is not None:
+                    self.set_glossary(glossary)
                 self.set_languages(source, target)
+            case Terms(glossary):
+                self.set_glossary(glossary)
             case Mute(muted):
                 self.interpreter.mute(muted)
                 if self.line is not None:

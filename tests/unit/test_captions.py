@@ -7,9 +7,10 @@ import json
 import pytest
 
 from media_server import captions
-from media_server.captions import Configure, Consent, Loopback, Mute
+from media_server.captions import Configure, Consent, Loopback, Mute, Terms
 from media_server.errors import BadRequest
 from media_server.events import Caption, Goodbye, Lost, Speaking, Status
+from media_server.glossary import EMPTY, Glossary, Term
 
 CAPTION = Caption("u1", "ab", 3, False, "Hello wor", "en", "Hola", "es", 5, 0, 100, 900)
 
@@ -50,6 +51,9 @@ def test_every_event_has_its_type(event: Speaking | Lost | Status | Goodbye, kin
         ('{"type":"config","sourceLang":"en-US","targetLang":"ES"}', Configure("en", "es")),
         ('{"type":"config","sourceLang":"auto"}', Configure("auto", None)),
         ('{"type":"config","more":1}', Configure(None, None)),
+        ('{"type":"config","glossary":["Aoife"]}', Configure(None, None, Glossary((Term("Aoife"),)))),
+        ('{"type":"glossary","terms":["Aoife"]}', Terms(Glossary((Term("Aoife"),)))),
+        ('{"type":"glossary","terms":[]}', Terms(EMPTY)),
         ('{"type":"mute","muted":true}', Mute(True)),
         ('{"type":"loopback","on":false}', Loopback(False)),
         ('{"type":"consent","granted":true}', Consent(True)),
@@ -72,6 +76,8 @@ def test_control_messages_are_understood(text: str, message: captions.Control) -
         ('{"type":"mute","muted":1}', "INVALID_MESSAGE"),
         ('{"type":"config","targetLang":5}', "INVALID_LANGUAGE"),
         ('{"type":"config","targetLang":"<script>"}', "INVALID_LANGUAGE"),
+        ('{"type":"config","glossary":"Aoife"}', "INVALID_GLOSSARY"),
+        ('{"type":"glossary"}', "INVALID_GLOSSARY"),
         ('{"type":"mute","x":"' + "x" * 20_000 + '"}', "TOO_LARGE"),
     ],
 )

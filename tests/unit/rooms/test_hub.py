@@ -176,7 +176,7 @@ async def test_the_recognizer_translates_only_what_has_no_better_way(
     asked: list[tuple[str | None, frozenset[str]]] = []
     session = hub.open(source="auto", target="es", room=None)
     monkeypatch.setattr(
-        session.interpreter, "configure", lambda language, english: asked.append((language, english))
+        session.interpreter, "configure", lambda language, english, prompt: asked.append((language, english))
     )
     session.set_languages("auto", "es")
     session.set_languages("en", "es")
@@ -199,3 +199,22 @@ async def test_people_in_one_room_share_it_and_a_private_call_shares_nothing(hub
 async def _turn() -> None:
     """Lets the loop's ready tasks run once."""
     await asyncio.sleep(0)
+
+
+async def test_a_speakers_names_are_used_beside_the_servers_and_a_bad_list_changes_nothing(
+    fleet: FakeFleet, time: Time
+) -> None:
+    hub = Hub(config.load({"GLOSSARY": "Cork, Aoife"}), cast(Fleet, fleet), Metrics(), time)
+    session = hub.open(source="en", target="es", room=None)
+    line = Line()
+    session.attach(line)
+    assert session.glossary.prompt() == "Cork, Aoife"
+    session.on_text('{"type":"glossary","terms":["aoife",{"term":"Niamh","translation":{"es":"Niev"}}]}')
+    assert session.glossary.prompt() == "aoife, Niamh, Cork"
+    session.on_text('{"type":"glossary","terms":[5]}')
+    assert session.glossary.prompt() == "aoife, Niamh, Cork"
+    session.on_text('{"type":"config","targetLang":"fr","glossary":[]}')
+    assert (session.target, session.glossary.prompt()) == ("fr", "Cork, Aoife")
+    assert len(line.of("ack")) == 2
+    assert [message["code"] for message in line.of("error")] == ["INVALID_GLOSSARY"]
+    await hub.stop()
