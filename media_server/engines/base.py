@@ -54,6 +54,11 @@ class Capabilities:
     """Who gets the data when it leaves this machine; None when it stays."""
     batch: int = 1
     """How many requests ``recognize`` takes at once with profit."""
+    concurrent: int = 1
+    """How many requests it answers beside each other, each in a thread of the child: for engines that wait for
+    somebody else. It is the engine's attribute ``concurrent``, too."""
+    detects: bool = True
+    """Recognizers: whether they can tell which language is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +143,15 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class SpeakRequest:
-    """One text in one language. ``speed`` 1.0 is the voice's own pace, up to 1.25 to catch up."""
+    """One text in one language. ``speed`` 1.0 is the voice's own pace, up to 1.25 to catch up.
+
+    ``live``: somebody waits for it in a call; a voice says those texts first.
+    """
 
     text: str
     language: str
     speed: float = 1.0
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +194,17 @@ class Voice(Engine, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """How to make an engine in a child: ``factory`` is "module:Class", ``settings`` its keyword arguments (JSON)."""
+    """How to make an engine in a child: ``factory`` is "module:Class", ``settings`` its keyword arguments (JSON).
+
+    ``secrets`` are keyword arguments as well. They reach the child through its pipe only: never its environment or
+    its command line, and never a ``repr``.
+    """
 
     kind: EngineKind
     name: str
     factory: str
     settings: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
     reason: str = ""
     """Why this engine was chosen, for people."""
     nice: int = 5

@@ -1,7 +1,8 @@
 """Hands requests to one engine in a child process. A fault in it costs one utterance at most.
 
 Waiting requests stay here (``engines.queue``); the child has one message of work at a time (a batch, for
-recognizers that profit), so that a final waits for at most one partial. Rules:
+recognizers that profit), so that a final waits for at most one partial. A child that only waits for somebody else
+has as many as its ``Capabilities.concurrent``. Rules:
 
 - Every request has a deadline, counted from the call; past it the caller gets ``EngineTimeout``, or
   ``EngineUnavailable`` when there was no child to work on it.
@@ -318,8 +319,10 @@ class EngineHost:
 
     def _pump(self) -> None:
         """Hands waiting requests to the child as far as it may have them."""
-        room = VOICES if self.spec.kind == "speak" else 1
-        most = self.capabilities.batch if self.capabilities and self.spec.kind == "recognize" else 1
+        known = self.capabilities
+        beside = known.concurrent if known is not None else 1
+        room = VOICES if self.spec.kind == "speak" else beside
+        most = known.batch if known is not None and self.spec.kind == "recognize" and beside == 1 else 1
         while (
             (child := self._keeper.child) is not None and self.state == "ready" and len(self._working) < room
         ):

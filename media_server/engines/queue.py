@@ -1,9 +1,10 @@
-"""What waits for an engine: finals first in order of age, partials behind them, each owner's newest only.
+"""What waits for an engine: finals first in order of age, partials behind them, each owner's newest only, and
+last what nobody listens to live.
 
 Bound and drop rule: a newer partial of an owner takes the place of the waiting older one (its place in line,
 too: who asks often is not put off for ever); a final of an owner removes the owner's waiting partial; when
-``bound`` entries wait, the oldest partial goes. Finals are never dropped, a new one is refused when
-``bound`` finals wait. Pure: no clock, no tasks; the caller tells those whose entries fall out.
+``bound`` live entries wait, the oldest partial goes. Finals and background work are never dropped, a new one is
+refused when ``bound`` of its class wait. Pure: no clock, no tasks; the caller tells those whose entries fall out.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
-Priority = Literal["final", "partial"]
+Priority = Literal["final", "partial", "background"]
 
 
 class QueueFull(Exception):
-    """As many finals wait as the queue takes."""
+    """As many entries of a class wait as the queue takes."""
 
 
 @dataclass(eq=False, slots=True)
@@ -35,23 +36,31 @@ class WaitingLine[P: Place]:
         self._bound = bound
         self._finals: list[P] = []
         self._partials: list[P] = []
+        self._background: list[P] = []
         self._orders = itertools.count(1)
 
     def __len__(self) -> int:
-        return len(self._finals) + len(self._partials)
+        return len(self._finals) + len(self._partials) + len(self._background)
+
+    def _of(self, priority: Priority) -> list[P]:
+        return {"final": self._finals, "partial": self._partials, "background": self._background}[priority]
 
     def put(self, entry: P) -> tuple[list[P], list[P]]:
         """Adds an entry; returns those whose place it took and those that the bound cost (it may be one)."""
-        if entry.priority == "final" and len(self._finals) >= self._bound:
+        if entry.priority != "partial" and len(self._of(entry.priority)) >= self._bound:
             raise QueueFull(f"{self._bound} requests wait")
-        replaced = [waiting for waiting in self._partials if entry.owner and waiting.owner == entry.owner]
         entry.order = next(self._orders)
+        if entry.priority == "background":
+            self._insert(entry)
+            return [], []
+        replaced = [waiting for waiting in self._partials if entry.owner and waiting.owner == entry.owner]
         for waiting in replaced:
             self._partials.remove(waiting)
             if entry.priority == "partial":
                 entry.order = waiting.order
         self._insert(entry)
-        dropped = [self._partials.pop(0)] if len(self) > self._bound and self._partials else []
+        live = len(self._finals) + len(self._partials)
+        dropped = [self._partials.pop(0)] if live > self._bound and self._partials else []
         return replaced, dropped
 
     def put_back(self, entry: P) -> None:
@@ -60,7 +69,7 @@ class WaitingLine[P: Place]:
 
     def take(self, most: int) -> list[P]:
         """Up to ``most`` entries of one priority, the oldest of the first class that has any."""
-        line = self._finals or self._partials
+        line = self._finals or self._partials or self._background
         if not line:
             return []
         count = 1
@@ -73,20 +82,20 @@ class WaitingLine[P: Place]:
 
     def remove(self, entry: P) -> bool:
         """Takes out an entry whose caller has gone; False when it does not wait here."""
-        line = self._finals if entry.priority == "final" else self._partials
+        line = self._of(entry.priority)
         if entry not in line:
             return False
         line.remove(entry)
         return True
 
     def clear(self) -> list[P]:
-        everything = [*self._finals, *self._partials]
-        self._finals.clear()
-        self._partials.clear()
+        everything = [*self._finals, *self._partials, *self._background]
+        for line in (self._finals, self._partials, self._background):
+            line.clear()
         return everything
 
     def _insert(self, entry: P) -> None:
-        line = self._finals if entry.priority == "final" else self._partials
+        line = self._of(entry.priority)
         at = len(line)
         while at and line[at - 1].order > entry.order:
             at -= 1

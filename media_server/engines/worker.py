@@ -2,7 +2,8 @@
 
 It reads messages from its standard input and writes them to its standard output (both taken over before
 anything can print there), makes the engine of ``Start``, loads it and serves. The engine works in the main
-thread; a thread beside it reads, so that pings are answered and cancels noted while native code runs. When
+thread (in several where it only waits for somebody else: ``engines.threads``); a thread beside it reads, so that
+pings are answered and cancels noted while native code runs. When
 the input closes the process ends and takes the programs it started with it. Keep the imports here small:
 they are part of every restart.
 """
@@ -95,7 +96,7 @@ def take_over_pipes() -> Channel:
 def make(spec: EngineSpec) -> Any:
     """The engine of "module:Class", made with the spec's settings."""
     module, _, name = spec.factory.partition(":")
-    return getattr(importlib.import_module(module), name)(**spec.settings)
+    return getattr(importlib.import_module(module), name)(**spec.settings, **spec.secrets)
 
 
 def describe(error: BaseException) -> str:
@@ -226,8 +227,9 @@ class Worker:
             self._channel.send(Failed(id, f"the engine's answer cannot be sent: {error}"))
 
     def _speak_on(self) -> None:
-        """One piece of the voice whose turn it is: long texts do not keep short ones waiting."""
-        id = next(id for id, voice in self._voices.items() if voice.ahead < AHEAD)
+        """One piece of the voice whose turn it is: long texts do not keep short ones waiting. Live ones go first."""
+        waiting = [id for id, voice in self._voices.items() if voice.ahead < AHEAD]
+        id = next((id for id in waiting if self._voices[id].live), waiting[0])
         voice = self._voices[id]
         self._voices.move_to_end(id)
         try:
@@ -259,6 +261,7 @@ class _Voice:
         self._engine = engine
         self._request = request
         self._pieces: Iterator[Speech] | None = None
+        self.live = request.live
         self.ahead = 0
 
     def next(self) -> Speech | None:
@@ -303,6 +306,10 @@ def main() -> int:
     try:
         engine = make(spec)
         worker = Worker(engine, channel)
+        if getattr(engine, "concurrent", 1) > 1:
+            from media_server.engines.threads import ThreadedWorker
+
+            worker = ThreadedWorker(engine, channel)
         threading.Thread(target=worker.receive, args=(messages,), name="wire", daemon=True).start()
         channel.send(Ready(engine.load()))
     except Exception as error:  # said to people, who can mend it; the host decides about another try

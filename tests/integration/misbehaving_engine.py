@@ -25,6 +25,7 @@ from media_server.engines.base import (
     Turn,
     TurnRequest,
 )
+from media_server.engines.withdrawal import current
 from media_server.errors import EngineFailed, EngineUnavailable
 
 # First samples of a window that ask for something.
@@ -48,7 +49,11 @@ class MisbehavingEngine:
         die_loading: int = 0,
         once: str = "",
         log: str = "",
+        concurrent: int = 1,
+        token: str = "",
     ) -> None:
+        self.concurrent = concurrent
+        self._token = token
         self._kind = kind
         self._batch = batch
         self._load_s = load_s
@@ -64,7 +69,7 @@ class MisbehavingEngine:
         if self._die_loading and self._lives() < self._die_loading:
             os.kill(os.getpid(), signal.SIGKILL)
         print("noise on standard output")
-        return Capabilities(self._kind, "misbehaving", batch=self._batch)
+        return Capabilities(self._kind, "misbehaving", batch=self._batch, concurrent=self.concurrent)
 
     def close(self) -> None:
         self._note("closed")
@@ -84,6 +89,11 @@ class MisbehavingEngine:
             word, _, rest = text.partition(" ")
             if word == "huge":
                 return Translation(("x" * 2_000_000,))
+            if word == "token":
+                return Translation((str(len(self._token)),))
+            if word == "wait":  # as one that waits for somebody else: until it is withdrawn
+                self._note("withdrawn" if current().wait(float(rest)) else "not withdrawn")
+                continue
             if word == "short":
                 return Translation(())
             self._act(

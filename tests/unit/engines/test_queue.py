@@ -97,6 +97,16 @@ def test_an_entry_is_removed_once() -> None:
     assert len(waiting) == 0
 
 
+def test_background_work_comes_last_takes_nobodys_place_and_is_refused_over_its_own_bound() -> None:
+    a, b, c, d = Place("background", "a"), partial("a"), Place("background", "a"), final("a")
+    waiting = line(a, b, c, bound=2)
+    assert waiting.put(d) == ([b], [])
+    with pytest.raises(QueueFull):
+        waiting.put(Place("background", "b"))
+    assert waiting.take(9) == [d]
+    assert waiting.take(9) == [a, c]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["final", "partial"]), st.sampled_from("abcd")), max_size=40),
     st.integers(1, 8),
