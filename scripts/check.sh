@@ -1,7 +1,8 @@
 #!/bin/sh
 # usage: scripts/check.sh STEP...   with the steps format, lint, types and names of folders in tests/
 #
-# Runs the steps one after another and stops at the first that fails; folders of tests run in one pytest.
+# Runs the steps one after another and stops at the first that fails; folders of tests run in one pytest. What a
+# machine that others use, too, may hold up (calls, browsers) is tried up to three times; the summary names each retry.
 
 . scripts/lib.sh
 

@@ -96,10 +96,13 @@ async def visitor(
 
 
 async def finals(page: Page, words: int) -> None:
-    """Waits until the finals have that many words."""
-    count = """window.heard.messages.filter(([, one]) => one.type === "final")
-      .reduce((sum, [, one]) => sum + one.text.split(" ").length, 0)"""
-    await eventually(page, f"{count} >= {words}", within_s=60)
+    """Waits until the finals have that many words (or numbers: a recognizer may write "1,2,3" without a space)."""
+    texts = 'window.heard.messages.filter(([, one]) => one.type === "final").map(([, one]) => one.text)'
+    count = f"(({texts}).join(' ').match(/[\\p{{L}}\\p{{N}}']+/gu) ?? []).length"
+    try:
+        await eventually(page, f"{count} >= {words}", within_s=60)
+    except AssertionError:
+        raise AssertionError(f"{words} words did not come; these did: {await page.evaluate(texts)}") from None
 
 
 async def heard_to_the_end(page: Page) -> Heard:
