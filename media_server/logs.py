@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -46,6 +48,19 @@ class TextFormatter(logging.Formatter):
         return f"{first}  {extra}{newline}{rest}"
 
 
+class Impersonal(logging.Filter):
+    """For aiohttp's log of requests that it cannot handle: what a peer has garbled is no error of ours, and where the
+    peer is stays out of the log.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            return False
+        if record.msg == "Error handling request from %s":
+            record.msg, record.args = "a request failed in the HTTP layer", ()
+        return True
+
+
 def configure(level: str, fmt: str) -> None:
     """Sends everything to standard error in one format; libraries speak up from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
@@ -60,3 +75,4 @@ def configure(level: str, fmt: str) -> None:
     # closed connections
     for name in ("aiortc", "aioice", "aiohttp.access"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("aiohttp.server").addFilter(Impersonal())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -14,21 +12,21 @@ from media_server import metrics as metrics_module
 from media_server.clock import wall
 from media_server.errors import BadRequest, NotFound, PeerError, TooLarge
 from media_server.ice import ice_servers
-from media_server.languages import language_code
+from media_server.languages import language_code, target_code
 from media_server.rooms.hub import Hub
 from media_server.rtc.calls import Calls
+from signaling import sessions
 from signaling.auth import authorize, client_address
+from signaling.description import describe
 from signaling.health import health, languages
+from signaling.keys import CALLS, DESCRIPTION, HUB, WEB
+from signaling.requests import first, flag_of, query_flag, query_text, read_json, text_of
 
 logger = logging.getLogger(__name__)
 
-HUB = web.AppKey("hub", Hub)
-CALLS = web.AppKey("calls", Calls)
-WEB = web.AppKey("web", Path)
-
 MAX_BODY = 64 * 1024  # an offer is some 2 to 8 KiB; the SDP in it may have 32 KiB
-PUBLIC = ("/", "/health", "/favicon.ico", "/static/")
-"""Open without a key: the page and its files hold no secrets; health says less to strangers."""
+PUBLIC = ("/", "/health", "/favicon.ico", "/static/", "/openapi.json")
+"""Open without a key: the page, its files and the description hold no secrets; health says less to strangers."""
 
 CSP = "; ".join(
     (
@@ -68,8 +66,10 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Access, errors as JSON, headers. Nothing a client sends ends as a stack trace to it."""
     hub = request.app[HUB]
     try:
-        if request.method == "OPTIONS":
-            response: web.StreamResponse = web.Response(status=204)
+        refused = request.match_info.http_exception
+        if request.method == "OPTIONS" and isinstance(refused, web.HTTPMethodNotAllowed):
+            allowed = ", ".join(sorted({*refused.allowed_methods, "OPTIONS"}))
+            response: web.StreamResponse = web.Response(status=204, headers={"Allow": allowed})
         else:
             if not _public(request.path):
                 authorize(request, hub.settings)
@@ -118,27 +118,6 @@ def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Access-Control-Expose-Headers"] = "Retry-After"
 
 
-async def read_json(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object; BadRequest with words for anything else."""
-    body = await request.read()
-    try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadRequest("The body is not JSON.", code="INVALID_JSON") from None
-    if not isinstance(message, dict):
-        raise BadRequest("The body is not a JSON object.", code="INVALID_JSON")
-    return message
-
-
-def _text(message: dict[str, Any], key: str, limit: int) -> str | None:
-    value = message.get(key)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > limit:
-        raise BadRequest(f"{key} should be a text of at most {limit} characters.", code="INVALID_MESSAGE")
-    return value
-
-
 async def offer(request: web.Request) -> web.Response:
     """``POST /offer``: an SDP offer for an answer. PROTOCOLS, section 5."""
     calls = request.app[CALLS]
@@ -147,9 +126,6 @@ async def offer(request: web.Request) -> web.Response:
         raise BadRequest('type should be "offer".', code="INVALID_MESSAGE")
     if not isinstance(sdp := message.get("sdp"), str) or not sdp:
         raise BadRequest("sdp should be the text of an offer.", code="INVALID_SDP")
-    consent = message.get("consent")
-    if consent is not None and not isinstance(consent, bool):
-        raise BadRequest("consent should be true or false.", code="INVALID_MESSAGE")
     call = await calls.answer(
         sdp,
         address=client_address(
@@ -158,10 +134,10 @@ async def offer(request: web.Request) -> web.Response:
             calls.hub.settings.trusted_proxies,
         ),
         source=language_code(message.get("sourceLang"), "sourceLang"),
-        target=_spoken(language_code(message.get("targetLang"), "targetLang")),
-        room=request.query.get("room", "")[:128] or _text(message, "roomId", 128),
-        session_id=_text(message, "sessionId", 128) or request.query.get("session"),
-        consent=consent,
+        target=target_code(message.get("targetLang"), "targetLang"),
+        room=first(query_text(request, "room"), text_of(message, "roomId")),
+        session_id=first(text_of(message, "sessionId"), query_text(request, "session")),
+        consent=flag_of(message, "consent"),
     )
     session = call.session
     return web.json_response(
@@ -178,12 +154,6 @@ async def offer(request: web.Request) -> web.Response:
     )
 
 
-def _spoken(code: str | None) -> str | None:
-    if code == "auto":
-        raise BadRequest("targetLang should be a language.", code="INVALID_LANGUAGE")
-    return code
-
-
 async def get_ice_servers(request: web.Request) -> web.Response:
     return web.json_response({"iceServers": ice_servers(request.app[HUB].settings, wall())})
 
@@ -195,12 +165,13 @@ async def get_languages(request: web.Request) -> web.Response:
 async def get_health(request: web.Request) -> web.Response:
     """200 as long as the process serves; ``ready`` says whether a call would be taken. ``?ready=1``: 503 if not."""
     hub, calls = request.app[HUB], request.app[CALLS]
+    wants_ready = query_flag(request, "ready")
     body = health(hub, calls.denoiser)
     try:
         authorize(request, hub.settings)
     except PeerError:
         body = {key: body[key] for key in ("status", "ready", "draining", "version", "consentRequired")}
-    status = 503 if request.query.get("ready") and not body["ready"] else 200
+    status = 503 if wants_ready and not body["ready"] else 200
     return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
 
 
@@ -211,31 +182,24 @@ async def get_metrics(request: web.Request) -> web.Response:
     return web.Response(body=hub.metrics.exposition(), headers={"Content-Type": metrics_module.CONTENT_TYPE})
 
 
-async def create_session(request: web.Request) -> web.Response:
-    """``POST /session/create``: a session id to be used as ``sessionId`` of an offer within a minute."""
-    message = await read_json(request) if request.can_read_body else {}
-    session = request.app[HUB].open(
-        source=language_code(message.get("sourceLang"), "sourceLang"),
-        target=_spoken(language_code(message.get("targetLang"), "targetLang")),
-        room=request.query.get("room", "")[:128] or _text(message, "roomId", 128),
-    )
-    return web.json_response(
-        {"sessionId": session.id} | _session(session.source, session.target, False), status=201
-    )
-
-
-async def session_status(request: web.Request) -> web.Response:
-    """``GET /session/status?session=ID``."""
-    session = request.app[HUB].find(request.query.get("session", ""))
-    return web.json_response(_session(session.source, session.target, session.line is not None))
-
-
-def _session(source: str, target: str, connected: bool) -> dict[str, Any]:
-    return {"sourceLang": source, "targetLang": target, "connected": connected}
+async def get_description(request: web.Request) -> web.Response:
+    return web.json_response(request.app[DESCRIPTION], headers={"Cache-Control": "no-cache"})
 
 
 async def page(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(request.app[WEB] / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def page_file(request: web.Request) -> web.StreamResponse:
+    """A file of the page; they are asked for again on every visit (no hash is in their names), 304 when unchanged."""
+    folder = request.app[WEB].resolve()
+    try:
+        path = (folder / request.match_info["file"]).resolve()
+    except (OSError, ValueError):  # a name that no file can have
+        path = folder
+    if not path.is_relative_to(folder) or not path.is_file():
+        raise NotFound("There is no such file.")
+    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
 
 
 async def favicon(request: web.Request) -> web.StreamResponse:
@@ -245,29 +209,21 @@ async def favicon(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path)
 
 
-@web.middleware
-async def fresh_files(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Files of the page are asked for again on every visit (they have no hash in their names); 304 when unchanged."""
-    response = await handler(request)
-    if request.path.startswith("/static/"):
-        response.headers.setdefault("Cache-Control", "no-cache")
-    return response
-
-
 def make_app(hub: Hub, calls: Calls, web_folder: Path) -> web.Application:
     """The application; its start-up and clean-up start and stop the hub, the engines and the calls."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[edge, fresh_files])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[edge])
     app[HUB], app[CALLS], app[WEB] = hub, calls, web_folder
+    app[DESCRIPTION] = describe(hub.settings)
     app.router.add_get("/", page)
     app.router.add_get("/favicon.ico", favicon)
-    app.router.add_static("/static", web_folder)
+    app.router.add_get("/static/{file:.+}", page_file)
     app.router.add_post("/offer", offer)
     app.router.add_get("/ice-servers", get_ice_servers)
     app.router.add_get("/languages", get_languages)
     app.router.add_get("/health", get_health)
     app.router.add_get("/metrics", get_metrics)
-    app.router.add_post("/session/create", create_session)
-    app.router.add_get("/session/status", session_status)
+    app.router.add_get("/openapi.json", get_description)
+    sessions.add_routes(app)
     app.cleanup_ctx.append(_lifetime)
     return app
 

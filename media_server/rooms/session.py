@@ -155,7 +155,7 @@ class Session:
     def attach(self, line: Line) -> None:
         """A connection is there (again)."""
         away_s = self._clock() - self.lost_at_s if self.lost_at_s is not None else 0.0
-        if away_s > 0:
+        if self.was_connected and away_s > 0:
             self.resumes += 1
             self.interpreter.skip(round(away_s * 1000))
         self.lost_at_s = None

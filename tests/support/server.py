@@ -107,6 +107,16 @@ class Server:
             with error:
                 return error.code, _body(error.read())
 
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        """The headers of an answer, whatever its status."""
+        request = urllib.request.Request(self.url + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return dict(response.headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                return dict(error.headers)
+
     def retry_after(self, path: str, body: object) -> int:
         """The seconds of ``Retry-After`` in the refusal of a POST; 0 when there is none."""
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")

@@ -1,0 +1,16 @@
+"""What the application carries, under typed keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from media_server.rooms.hub import Hub
+from media_server.rtc.calls import Calls
+
+HUB = web.AppKey("hub", Hub)
+CALLS = web.AppKey("calls", Calls)
+WEB = web.AppKey("web", Path)
+DESCRIPTION = web.AppKey("description", dict[str, Any])
