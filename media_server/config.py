@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from media_server.errors import ConfigError
 from media_server.glossary import from_setting
@@ -96,7 +98,23 @@ class Settings:
     )
 
     models_dir: str = setting("", "Folder of the models; empty: the system's place for application data")
-    asr_provider: str = setting("local", "Who recognizes", choices=("local",))
+    openai_api_key: str = setting("", "Key of an OpenAI-compatible server", secret=True)
+    openai_org: str = setting("", "Organization that the key's requests count for")
+    openai_base_url: str = setting(
+        "", "Address of an OpenAI-compatible server up to `/v1`; empty: OpenAI's own"
+    )
+    openai_asr_model: str = setting("gpt-4o-mini-transcribe", "Its model that recognizes")
+    openai_mt_model: str = setting("gpt-4o-mini", "Its model that translates")
+    openai_tts_model: str = setting("tts-1", "Its model that speaks")
+    openai_tts_voice: str = setting(
+        "alloy", "Its voice; `{language}` in it becomes the code of the language to speak"
+    )
+    openai_timeout_secs: float = setting(
+        4.0, "A sentence that it has not answered after this long is given to a local engine"
+    )
+    asr_provider: str = setting(
+        "local", "Who recognizes: this machine, or an OpenAI-compatible server", choices=("local", "openai")
+    )
     asr_model_size: str = setting(AUTO, "Whisper size (`tiny`, `base`, ...) or a folder")
     asr_compute_type: str = setting(AUTO, "Number format of the recognizer; `auto` is int8 on a CPU")
     asr_device: str = setting(AUTO, "`cpu`, `cuda` or `auto`", choices=("auto", "cpu", "cuda"))
@@ -106,9 +124,13 @@ class Settings:
     asr_hangover_min_ms: int = setting(300, "Silence that ends an utterance that sounds and reads finished")
     asr_hangover_max_ms: int = setting(1000, "Silence that ends any utterance")
     asr_hear_denoised: bool = setting(False, "Give the recognizer the denoised sound instead of the raw one")
-    mt_provider: str = setting("local", "Who translates", choices=("local",))
+    mt_provider: str = setting(
+        "local", "Who translates: this machine, or an OpenAI-compatible server", choices=("local", "openai")
+    )
     apertium_modes: str = setting("/usr/share/apertium/modes", "Folder of Apertium's modes")
-    tts_provider: str = setting("local", "Who speaks", choices=("local",))
+    tts_provider: str = setting(
+        "local", "Who speaks: this machine, or an OpenAI-compatible server", choices=("local", "openai")
+    )
     tts_engine: str = setting(
         AUTO, "`piper`, `espeak-ng`, or the best there is", choices=(AUTO, "piper", "espeak-ng")
     )
@@ -225,5 +247,37 @@ def _check(settings: Settings) -> None:
         raise ConfigError("ASR_HANGOVER_MIN_MS and ASR_HANGOVER_MAX_MS should be 100 to 5000, in that order")
     if not 100 <= settings.asr_partial_ms <= 10_000:
         raise ConfigError("ASR_PARTIAL_MS should be 100 to 10000")
+    _check_openai(settings)
     if settings.max_sessions < 1:
         raise ConfigError("MAX_SESSIONS should be 1 or more")
+
+
+def _check_openai(settings: Settings) -> None:
+    """Nothing here quotes the key or an address that may hold one."""
+    url = urlsplit(settings.openai_base_url)
+    try:
+        wrong = settings.openai_base_url and (
+            url.scheme not in {"http", "https"} or not url.hostname or (url.port is not None and url.port < 1)
+        )
+    except ValueError:
+        wrong = True
+    if wrong or url.query or url.fragment or re.search(r"[^!-~]", settings.openai_base_url):
+        raise ConfigError("OPENAI_BASE_URL should be an address like https://host:port/v1")
+    if url.username or url.password:
+        raise ConfigError("OPENAI_BASE_URL should hold no user or password: OPENAI_API_KEY is for that")
+    for name in ("openai_api_key", "openai_org"):
+        if re.search(r"[^!-~]", getattr(settings, name)):
+            raise ConfigError(
+                f"{name.upper()} holds a character that no key has (a space, a line break, ...)"
+            )
+    if not 1.0 <= settings.openai_timeout_secs <= 10.0:
+        raise ConfigError("OPENAI_TIMEOUT_SECS should be 1 to 10")
+    wanted = [
+        name.upper()
+        for name in ("asr_provider", "mt_provider", "tts_provider")
+        if getattr(settings, name) == "openai"
+    ]
+    if wanted and not settings.openai_api_key and not settings.openai_base_url:
+        raise ConfigError(
+            f"{wanted[0]}=openai needs OPENAI_API_KEY, or OPENAI_BASE_URL of a server without keys"
+        )

@@ -55,6 +55,9 @@ class Metrics:
         self.engine_requests = counter(
             "lai_engine_requests", "Requests ended", ("stage", "engine", "outcome")
         )
+        self.fallbacks = counter(
+            "lai_fallbacks", "Requests that another engine took over", ("stage", "engine", "instead")
+        )
         self.engine_cpu = gauge(
             "lai_engine_cpu_seconds", "CPU time of the engine's child", ("stage", "engine")
         )

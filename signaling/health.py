@@ -7,8 +7,8 @@ from typing import Any
 from media_server import __version__
 from media_server.config import AUTO
 from media_server.engines.host import EngineHost
+from media_server.names import language_name
 from media_server.rooms.hub import Hub
-from signaling.names import language_name
 
 
 def is_ready(hub: Hub) -> bool:
@@ -20,7 +20,8 @@ def is_ready(hub: Hub) -> bool:
 def health(hub: Hub, denoiser: tuple[str, str]) -> dict[str, Any]:
     """The body of ``/health``. ``denoiser``: its name and the reason for it."""
     settings = hub.settings
-    engines = [_engine(host) for host in _distinct(hub.fleet.hosts)]
+    hosts = _distinct(hub.fleet.hosts)
+    engines = [_engine(host, hub.fleet.trouble(host)) for host in hosts]
     engines.append(
         {"stage": "denoise", "name": denoiser[0], "model": "", "state": "ready", "reason": denoiser[1]}
         | {"fetch": None, "offMachine": None, "version": "", "licence": ""}
@@ -34,8 +35,11 @@ def health(hub: Hub, denoiser: tuple[str, str]) -> dict[str, Any]:
         messages.append({"level": "warning", "text": f"{missing.message} To get it: {missing.command}"})
     messages += [
         {"level": "error", "text": host.reason or f"{host.spec.name} does not work."}
-        for host in _distinct(hub.fleet.hosts)
+        for host in hosts
         if host.state == "failed"
+    ]
+    messages += [
+        {"level": "warning", "text": trouble} for host in hosts if (trouble := hub.fleet.trouble(host))
     ]
     refusal = hub.refusal()
     if refusal is not None:
@@ -64,14 +68,16 @@ def _distinct(hosts: list[EngineHost]) -> list[EngineHost]:
     return list(best.values())
 
 
-def _engine(host: EngineHost) -> dict[str, Any]:
+def _engine(host: EngineHost, trouble: str) -> dict[str, Any]:
+    """``trouble``: why another engine does its work at present."""
     capabilities = host.capabilities
+    reason = host.spec.reason if host.state in {"ready", "loading"} else host.reason
     return {
         "stage": host.spec.kind,
         "name": host.spec.name,
         "model": capabilities.model if capabilities else "",
         "state": host.state,
-        "reason": host.spec.reason if host.state in {"ready", "loading"} else host.reason,
+        "reason": trouble if trouble and host.state == "ready" else reason,
         "fetch": None,
         "offMachine": capabilities.off_machine if capabilities else None,
         "version": capabilities.version if capabilities else "",

@@ -6,6 +6,7 @@ A fallback is never silent: the answer names the engine, and ``on_status`` is to
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
@@ -24,8 +25,10 @@ from media_server.engines.base import (
     TurnRequest,
 )
 from media_server.engines.host import EngineHost
-from media_server.engines.registry import Missing, Plan, Route, Routes
-from media_server.errors import EngineError, EngineUnavailable
+from media_server.engines.queue import Priority
+from media_server.engines.registry import Missing, Plan, Route, Routes, Step
+from media_server.engines.standby import Standby
+from media_server.errors import EngineError, EngineUnavailable, Superseded
 from media_server.events import Status
 from media_server.metrics import Metrics
 
@@ -33,6 +36,8 @@ TRANSLATE_DEADLINE_S = 3.0
 WARM_S = 15.0  # engines may still be loading
 SPEAK_DEADLINE_S = 10.0
 TURN_DEADLINE_S = 2.0
+GRACE_S = 0.5  # from the time that a server has to the deadline of the engine that asks it
+LEAST_S = 0.3  # with less time left nobody else is asked
 WAITS_S = 10.0  # what admission looks back on
 TYPICAL_WORK_S = 0.3  # a final's own time in a recognizer, which is no wait
 
@@ -57,6 +62,7 @@ class Fleet:
         self._routes: Routes | None = None
         self._finals_asked: dict[object, float] = {}
         self._waits: deque[tuple[float, float]] = deque(maxlen=256)
+        self._standby = Standby(metrics, clock, self._say)
         self.recognizers = self._hosts(plan.recognize)
         self.turns = self._hosts(plan.turn)
         self.translators = self._hosts(plan.translate)
@@ -87,9 +93,15 @@ class Fleet:
         before, self._states[host] = self._states.get(host, "loading"), host.state
         if before == host.state or host.state == "stopped":
             return
-        status = _status(host)
+        self._say(_status(host))
+
+    def _say(self, status: Status) -> None:
         for listener in self._listeners:
             listener(status)
+
+    def trouble(self, host: EngineHost) -> str:
+        """Why another engine does its work at present, for people; empty when it does it itself."""
+        return self._standby.trouble(host)
 
     # -- what works ---------------------------------------------------------------------------------------------
 
@@ -131,20 +143,49 @@ class Fleet:
     # -- requests -----------------------------------------------------------------------------------------------
 
     async def recognize(self, request: RecognizeRequest, *, owner: str, deadline_s: float) -> Recognition:
-        """Raises an EngineError; ``Superseded`` when a newer window of ``owner`` came first."""
-        host = self._least_busy(self.recognizers, owner)
+        """Raises an EngineError; ``Superseded`` when a newer window of ``owner`` came first.
+
+        Where recognizers of another kind stand behind the first ones, they take what those cannot answer.
+        """
         if not request.final:
-            return await host.recognize(request, deadline_s=deadline_s, priority="partial", owner=owner)
+            return await self._recognize(request, owner, deadline_s, "partial")
         asked = self._clock()
         key = object()
         self._finals_asked[key] = asked
         try:
-            result = await host.recognize(request, deadline_s=deadline_s, priority="final", owner=owner)
+            result = await self._recognize(request, owner, deadline_s, "final")
         finally:
             del self._finals_asked[key]
         now = self._clock()
         self._waits.append((now, now - asked - result.took_s))
         return result
+
+    async def transcribe(self, request: RecognizeRequest, *, owner: str, deadline_s: float) -> Recognition:
+        """The same for sound that nobody says now: every window of a call goes first."""
+        return await self._recognize(request, owner, deadline_s, "background")
+
+    async def _recognize(
+        self, request: RecognizeRequest, owner: str, deadline_s: float, priority: Priority
+    ) -> Recognition:
+        until = self._clock() + deadline_s
+        tiers = _tiers(self.recognizers, request)
+        for tier, behind in itertools.zip_longest(tiers or [self.recognizers], tiers[1:]):
+            host = self._least_busy(tier, owner)
+            left_s = until - self._clock()
+            # Behind a server stands somebody who needs time as well; the server's own time is over a little earlier.
+            limit_s = min(left_s, _patience_s(host, left_s)) if behind else left_s
+            try:
+                result = await host.recognize(request, deadline_s=limit_s, priority=priority, owner=owner)
+            except Superseded:
+                raise
+            except EngineError as error:
+                if not behind or until - self._clock() < LEAST_S:
+                    raise
+                self._standby.failed(host, error, behind[0].spec.name)
+                continue
+            self._standby.answered(host)
+            return result
+        raise AssertionError("the last tier either answers or raises")
 
     def final_wait_s(self) -> float:
         """How long finals wait for a recognizer at present: the mean of the last ``WAITS_S``, or the oldest waiting."""
@@ -178,9 +219,25 @@ class Fleet:
                 raise EngineUnavailable(f"{step.engine} is not running")
             started = self._clock()
             request = TranslateRequest((text,), step.source, step.target)
-            text = (await host.translate(request, deadline_s=TRANSLATE_DEADLINE_S)).texts[0]
+            try:
+                text = (
+                    await host.translate(request, deadline_s=_patience_s(host, TRANSLATE_DEADLINE_S))
+                ).texts[0]
+            except EngineError as error:
+                if (instead := self._other_way(route, step)) is not None:
+                    self._standby.failed(host, error, instead)
+                raise
+            self._standby.answered(host)
             self._metrics.mt.labels(step.engine).observe((self._clock() - started) * 1000)
         return Translated(text, route.by)
+
+    def _other_way(self, route: Route, failed: Step) -> str | None:
+        """Who translates when ``failed`` cannot; callers try the routes in the order of ``routes.find``."""
+        source, target = route.steps[0].source, route.steps[-1].target
+        for other in self.routes.find(source, target):
+            if other.steps and all(step.engine != failed.engine for step in other.steps):
+                return other.by
+        return None
 
     async def warm(self, source: str, target: str) -> None:
         """Gets a pair ready before its first sentence. What fails here is said when it is needed."""
@@ -214,6 +271,7 @@ class Fleet:
                     async for piece in pieces:
                         if not begun:
                             begun = True
+                            self._standby.answered(host)
                             self._metrics.tts.labels(host.spec.name).observe((self._clock() - started) * 1000)
                         yield piece
                 return
@@ -222,11 +280,44 @@ class Fleet:
                 error = failure
                 if begun:
                     break
+                if (instead := self._voice_behind(host, request.language)) is not None:
+                    self._standby.failed(host, failure, instead)
         raise error
+
+    def _voice_behind(self, host: EngineHost, language: str) -> str | None:
+        """Who speaks what ``host`` could not."""
+        behind = self.voices[self.voices.index(host) + 1 :]
+        usable = (v for v in behind if v.state == "ready" and language in _known(v).languages)
+        return next((voice.spec.name for voice in usable), None)
 
     def statuses(self) -> list[Status]:
         """The state of every engine, for somebody who has just come."""
-        return [_status(host) for host in self.hosts]
+        return [
+            Status(host.spec.kind, host.spec.name, "warning", trouble)
+            if (trouble := self.trouble(host))
+            else _status(host)
+            for host in self.hosts
+        ]
+
+
+def _tiers(hosts: list[EngineHost], request: RecognizeRequest) -> list[list[EngineHost]]:
+    """Hosts of the same engine together, best engine first; those that cannot work, or cannot tell the language where
+    it is asked for, only where there is no other.
+    """
+    tiers = [list(same) for _, same in itertools.groupby(hosts, key=lambda host: host.spec.factory)]
+    usable = [
+        tier
+        for tier in tiers
+        if any(host.state != "failed" for host in tier)
+        and (request.language is not None or _known(tier[0]).detects)
+    ]
+    return usable or tiers
+
+
+def _patience_s(host: EngineHost, otherwise_s: float) -> float:
+    """The deadline of a request: an engine that waits for a server gives up by itself a little before it."""
+    timeout_s = host.spec.settings.get("timeout_s")
+    return float(timeout_s) + GRACE_S if isinstance(timeout_s, int | float) else otherwise_s
 
 
 def _known(host: EngineHost) -> Capabilities:

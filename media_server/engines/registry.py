@@ -14,6 +14,7 @@ from pathlib import Path
 
 from media_server.config import AUTO, Settings
 from media_server.engines.base import EngineKind, EngineSpec, Pair
+from media_server.engines.openai_specs import providers, remote, server_name
 from media_server.models.store import ModelStore
 
 ASR_PREFERENCE = ("large-v3-turbo", "medium", "small", "base", "tiny")
@@ -97,7 +98,21 @@ def choose(settings: Settings, found: Found, fetch: str) -> Plan:
     turn = _choose_turn(found, fetch, missing)
     translate = _choose_translators(settings, found, missing)
     speak = _choose_voices(settings, found, fetch, missing)
-    return Plan(recognize, turn, translate, speak, tuple(missing))
+    return Plan(
+        (*remote("recognize", settings), *recognize),
+        turn,
+        (*remote("translate", settings), *translate),
+        (*remote("speak", settings), *speak),
+        tuple(_behind_a_provider(entry, settings) for entry in missing),
+    )
+
+
+def _behind_a_provider(missing: Missing, settings: Settings) -> Missing:
+    """What is not here is needed only when the server that the stage is given to does not answer."""
+    if providers(settings).get(missing.stage) != "openai":
+        return missing
+    words = f"{missing.message} It would take over when {server_name(settings)} does not answer."
+    return replace(missing, message=words)
 
 
 def _choose_recognizer(
@@ -253,13 +268,27 @@ class Route:
         return ", then ".join(names)
 
 
-_SHOWN = {"apertium": "Apertium", "faster-whisper": "Whisper"}
+_SHOWN = {"apertium": "Apertium", "faster-whisper": "Whisper", "openai": "OpenAI-compatible server"}
+
+
+def _complete(by_source: Mapping[str, list[tuple[Step, int]]]) -> dict[str, frozenset[str]]:
+    """Engines with a pair between any two of their languages (more than two), and those languages."""
+    targets: dict[str, dict[str, set[str]]] = {}
+    for source, steps in by_source.items():
+        for step, _ in steps:
+            targets.setdefault(step.engine, {}).setdefault(source, set()).add(step.target)
+    return {
+        engine: frozenset(reached)
+        for engine, reached in targets.items()
+        if len(reached) > 2 and all(into == reached.keys() - {source} for source, into in reached.items())
+    }
 
 
 class Routes:
     """Every route of at most two steps over the pairs that engines offer, best first.
 
     The quality of two steps is the product of theirs (as shares of 100), so a good direct pair beats a detour.
+    An engine that takes every one of its languages into every other gains nothing by a detour between them.
     """
 
     def __init__(self, texts: Mapping[str, Iterable[Pair]], speech: Mapping[str, Iterable[Pair]]) -> None:
@@ -277,12 +306,18 @@ class Routes:
             for pair in pairs:
                 step = Step(pair.source, pair.target, engine, from_speech=True)
                 first.setdefault(pair.source, []).append((step, pair.quality))
+        everywhere = _complete(by_source)
+        partly = {
+            source: [entry for entry in steps if entry[0].engine not in everywhere]
+            for source, steps in by_source.items()
+        }
         found: dict[tuple[str, str], list[Route]] = {}
         for source, steps in first.items():
+            direct = bool(everywhere) and all(source in languages for languages in everywhere.values())
             for step, quality in steps:
                 found.setdefault((source, step.target), []).append(Route((step,), quality))
-                for onward, second in by_source.get(step.target, ()):
-                    if onward.target != source:
+                for onward, second in (partly if direct else by_source).get(step.target, ()):
+                    if onward.target != source and onward.target not in everywhere.get(step.engine, ()):
                         route = Route((step, onward), quality * second // 100)
                         found.setdefault((source, onward.target), []).append(route)
         self._routes = {

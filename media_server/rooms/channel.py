@@ -157,10 +157,19 @@ class Channel:
             self._partial.cancel()
 
         async def work() -> None:
-            with suppress(EngineError):  # a partial's translation may be missing; the final's is what counts
-                self._show(line, (await self._fleet.translate(text, route)).text, 0)
+            # A partial's translation may be missing; the final's is what counts.
+            for way in self._ways(route):
+                with suppress(EngineError):
+                    self._show(line, (await self._fleet.translate(text, way)).text, 0)
+                    return
 
         self._partial = self._tasks.start(work(), "partial")
+
+    def _ways(self, route: Route) -> list[Route]:
+        """The route, and those behind it that begin with the same kind of input."""
+        source, speech = route.steps[0].source, route.steps[0].from_speech
+        routes = self._fleet.routes.find(source, self.target)
+        return [route, *(r for r in routes if r != route and r.steps and r.steps[0].from_speech == speech)]
 
     # -- ahead --------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from media_server.engines.base import (
     Capabilities,
     EngineKind,
     Hypothesis,
+    Pair,
     Pcm,
     Recognition,
     RecognizeRequest,
@@ -51,7 +52,11 @@ class MisbehavingEngine:
         log: str = "",
         concurrent: int = 1,
         token: str = "",
+        language: str = "",
+        pair: str = "",
     ) -> None:
+        self._languages = (language,) if language else ()
+        self._pairs = (Pair(pair[:2], pair[3:], 60),) if pair and kind == "translate" else ()
         self.concurrent = concurrent
         self._token = token
         self._kind = kind
@@ -69,7 +74,14 @@ class MisbehavingEngine:
         if self._die_loading and self._lives() < self._die_loading:
             os.kill(os.getpid(), signal.SIGKILL)
         print("noise on standard output")
-        return Capabilities(self._kind, "misbehaving", batch=self._batch, concurrent=self.concurrent)
+        return Capabilities(
+            self._kind,
+            "misbehaving",
+            languages=self._languages,
+            pairs=self._pairs,
+            batch=self._batch,
+            concurrent=self.concurrent,
+        )
 
     def close(self) -> None:
         self._note("closed")

@@ -42,7 +42,14 @@ def test_environment_wins_over_dotenv(tmp_path: Path) -> None:
         ({"TLS_CERTFILE": "a.pem"}, "go together"),
         ({"ASR_HANGOVER_MIN_MS": "900", "ASR_HANGOVER_MAX_MS": "300"}, "in that order"),
         ({"TURN_TTL_SECS": "7200"}, "1 to 3600"),
-        ({"ASR_PROVIDER": "cloud"}, "should be one of local"),
+        ({"ASR_PROVIDER": "cloud"}, "should be one of local, openai"),
+        ({"MT_PROVIDER": "openai"}, "MT_PROVIDER=openai needs OPENAI_API_KEY"),
+        ({"OPENAI_BASE_URL": "speech.example/v1"}, "https://host:port/v1"),
+        ({"OPENAI_BASE_URL": "ftp://speech.example/v1"}, "https://host:port/v1"),
+        ({"OPENAI_BASE_URL": "http://speech.example:99999/v1"}, "https://host:port/v1"),
+        ({"OPENAI_BASE_URL": "http://a:b@speech.example/v1"}, "no user or password"),
+        ({"OPENAI_API_KEY": "sk-1\nX-Evil: 1"}, "a character that no key has"),
+        ({"OPENAI_TIMEOUT_SECS": "60"}, "1 to 10"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_its_reason(environ: dict[str, str], words: str) -> None:
@@ -55,8 +62,9 @@ def test_choices_are_taken_in_any_case() -> None:
 
 
 def test_secrets_never_show() -> None:
-    shown = repr(config.load({"API_KEYS": "hunter2", "TURN_SECRET": "swordfish"}))
+    shown = repr(config.load({"API_KEYS": "hunter2", "TURN_SECRET": "swordfish", "OPENAI_API_KEY": "sk-1"}))
     assert "hunter2" not in shown
+    assert "sk-1" not in shown
     assert "swordfish" not in shown
 
 

@@ -89,3 +89,38 @@ def test_speech_into_english_by_the_recognizer_beats_a_poorer_text_pair_and_can_
 def test_the_same_language_needs_no_step() -> None:
     (route,) = Routes({}, {}).find("en", "en")
     assert route.steps == ()
+
+
+OPENAI = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": "https://speech.example/v1"}
+
+
+def test_a_provider_that_is_asked_for_comes_first_and_the_local_engines_stand_behind_it() -> None:
+    chosen = plan(FULL, ASR_PROVIDER="openai", MT_PROVIDER="openai", TTS_PROVIDER="openai", **OPENAI)
+    assert [spec.name for spec in chosen.recognize] == ["openai", "faster-whisper"]
+    assert [spec.name for spec in chosen.translate] == ["openai", "apertium"]
+    assert [spec.name for spec in chosen.speak] == ["openai", "piper", "espeak-ng"]
+    first = chosen.recognize[0]
+    assert first.settings["model"] == "gpt-4o-mini-transcribe"
+    assert first.reason == "ASR_PROVIDER asks for it: speech.example"
+    assert "sk-secret" not in repr(chosen)
+    assert [spec.name for spec in plan(FULL, MT_PROVIDER="openai", **OPENAI).recognize] == ["faster-whisper"]
+
+
+def test_behind_a_provider_a_missing_model_is_only_missed_when_it_fails() -> None:
+    chosen = plan(Found(), ASR_PROVIDER="openai", **OPENAI)
+    words = {missing.stage: missing.message for missing in chosen.missing}
+    assert "It would take over when speech.example does not answer." in words["recognize"]
+    assert "take over" not in words["speak"]
+
+
+def test_an_engine_that_knows_every_pair_makes_no_detours_and_others_stay_behind_it() -> None:
+    languages = [f"l{number}" for number in range(57)]
+    everything = [Pair(a, b, 95) for a in languages for b in languages if a != b]
+    routes = Routes(
+        {"openai": everything, "apertium": [Pair("l1", "l2", 60), Pair("zz", "l1", 60)]},
+        {"ears": [Pair("l3", "l1", 75), Pair("yy", "l1", 75)]},
+    )
+    assert [route.by for route in routes.find("l1", "l2")] == ["OpenAI-compatible server", "Apertium"]
+    assert [step.engine for step in routes.find("zz", "l5")[0].steps] == ["apertium", "openai"]
+    assert [step.engine for step in routes.find("yy", "l5")[0].steps] == ["ears", "openai"]
+    assert len(routes.find("l4", "l5")) == 1

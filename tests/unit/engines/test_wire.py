@@ -112,7 +112,9 @@ def same(left: Any, right: Any) -> bool:
         return all(same(getattr(left, name), getattr(right, name)) for name in names)
     if isinstance(left, tuple):
         return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, str):  # the halves of a surrogate pair come back as the character they stand for
+    if isinstance(left, str) and isinstance(
+        right, str
+    ):  # the halves of a surrogate pair come back as the character they stand for
         return left.encode("utf-16", "surrogatepass") == right.encode("utf-16", "surrogatepass")
     return bool(left == right)
 
