@@ -132,13 +132,25 @@ class Settings:
         "local", "Who speaks: this machine, or an OpenAI-compatible server", choices=("local", "openai")
     )
     tts_engine: str = setting(
-        AUTO, "`piper`, `espeak-ng`, or the best there is", choices=(AUTO, "piper", "espeak-ng")
+        AUTO,
+        "`piper`, `espeak-ng`, the best there is, or `gtts`: Google Translate's voices, which get the text",
+        choices=(AUTO, "piper", "espeak-ng", "gtts"),
     )
+    gtts_lang: str = setting(
+        "en", "Google's name of a variant to speak its language in (`pt-PT`, `zh-TW`); does not choose gTTS"
+    )
+    gtts_url: str = setting(
+        "https://translate.google.com", "Where gTTS asks: another Google domain, or a gateway to it"
+    )
+    tts_cache_dir: str = setting(
+        "", "Folder that keeps gTTS's clips, which say what was said; empty: in memory only"
+    )
+    tts_cache_mb: int = setting(100, "Most megabytes in it; the longest unused clips go first")
     enable_rnnoise: bool = setting(True, "Denoise with RNNoise; else with a noise gate")
     noise_gate_threshold: float = setting(0.015, "The gate closes under this RMS, as a share of full scale")
     noise_gate_attenuation: float = setting(0.2, "What the closed gate multiplies by")
     speech_queue_secs: float = setting(
-        12.0, "Interpretation that may wait to be heard before some is skipped"
+        6.0, "A sentence that would be heard later than this after it was said is skipped, with a mark"
     )
 
     def __repr__(self) -> str:
@@ -248,6 +260,13 @@ def _check(settings: Settings) -> None:
     if not 100 <= settings.asr_partial_ms <= 10_000:
         raise ConfigError("ASR_PARTIAL_MS should be 100 to 10000")
     _check_openai(settings)
+    address = urlsplit(settings.gtts_url)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise ConfigError(f"GTTS_URL={settings.gtts_url!r}: should be an address like https://host")
+    if settings.tts_cache_mb < 1:
+        raise ConfigError("TTS_CACHE_MB should be 1 or more")
+    if settings.speech_queue_secs <= 0:
+        raise ConfigError("SPEECH_QUEUE_SECS should be more than 0")
     if settings.max_sessions < 1:
         raise ConfigError("MAX_SESSIONS should be 1 or more")
 

@@ -70,8 +70,8 @@ class EspeakVoice:
         self._rate = 0
         self._voices: dict[str, str] = {}
         """Language -> voice."""
-        self._gains: dict[str, float] = {}
-        """By voice, once it was measured."""
+        self._levels: dict[str, voicing.Level] = {}
+        """By voice."""
         self._collected: list[Pcm] = []
         self._callback = _Callback(self._collect)
 
@@ -116,29 +116,26 @@ class EspeakVoice:
         if len(request.text) > LONGEST_TEXT:
             raise EngineFailed(f"the text is longer than {LONGEST_TEXT} characters")
         texts = [part for part in sentences(speakable(request.text)) if speakable(part)]
-        gain = self._gain(voice, texts[0]) if texts else 1.0
+        level = self._level(voice)
         first = True
         for number, text in enumerate(texts, 1):
+            said = self._say(voice, text, request.speed)
             pcm = voicing.finish(
-                self._say(voice, text, request.speed),
+                said,
                 self._rate,
-                gain=gain,
+                gain=level.gain(said),
                 first=first,
                 last=number == len(texts),
-                pause_s=voicing.SENTENCE_PAUSE_S / request.speed,
+                pause_s=voicing.pause(voicing.SENTENCE_PAUSE_S, request.speed),
             )
             if len(pcm):
                 first = False
                 yield Speech(pcm, text, f"espeak-ng {voice}")
 
-    def _gain(self, voice: str, text: str) -> float:
-        """Measured once; a voice that reads no digits is measured on the first text that is long enough."""
-        for sample in (voicing.MEASURED, text):
-            if voice not in self._gains:
-                gain = voicing.gain_of(self._say(voice, sample, 1.0), self._rate)
-                if gain is not None:
-                    self._gains[voice] = gain
-        return self._gains.get(voice, 1.0)
+    def _level(self, voice: str) -> voicing.Level:
+        if voice not in self._levels:
+            self._levels[voice] = voicing.Level(self._say(voice, voicing.MEASURED, 1.0), self._rate)
+        return self._levels[voice]
 
     def _say(self, voice: str, text: str, speed: float) -> Pcm:
         assert self._library is not None

@@ -91,13 +91,14 @@ class PiperVoice:
         plan = list(_plan(speakable(request.text)))
         first = True
         for number, (text, sentence, pause_s) in enumerate(plan, 1):
+            said = voice.say(text, request.speed)
             pcm = voicing.finish(
-                voice.say(text, request.speed),
+                said,
                 voice.rate,
-                gain=voice.gain,
+                gain=voice.level.gain(said),
                 first=first,
                 last=number == len(plan),
-                pause_s=pause_s / request.speed,
+                pause_s=voicing.pause(pause_s, request.speed),
             )
             if len(pcm):
                 first = False
@@ -133,7 +134,7 @@ class _Loaded:
         self._voice: Any = piper.PiperVoice(session=session, config=config)
         self._config = config
         self.rate: int = config.sample_rate
-        self.gain = voicing.gain_of(self.say(voicing.MEASURED, 1.0), self.rate) or 1.0
+        self.level = voicing.Level(self.say(voicing.MEASURED, 1.0), self.rate)
 
     def say(self, text: str, speed: float) -> Pcm:
         """int16 at ``rate``, as loud as the network makes it."""

@@ -21,7 +21,7 @@ ASR_PREFERENCE = ("large-v3-turbo", "medium", "small", "base", "tiny")
 """For ``auto`` on a GPU, best first; on a CPU the first of these that keeps up live is ``base``."""
 CPU_PREFERENCE = ("base", "tiny", "base.en", "tiny.en")
 TURN_MODEL = "smart-turn-v3.2"
-_MODULES = ("faster_whisper", "ctranslate2", "piper", "espeakng_loader", "onnxruntime")
+_MODULES = ("faster_whisper", "ctranslate2", "piper", "espeakng_loader", "onnxruntime", "gtts")
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,25 @@ def _choose_voices(
     settings: Settings, found: Found, fetch: str, missing: list[Missing]
 ) -> tuple[EngineSpec, ...]:
     specs = []
-    if "piper" in found.modules and found.piper and settings.tts_engine in {AUTO, "piper"}:
+    asked, local = settings.tts_engine == "gtts", settings.tts_engine in {AUTO, "piper", "gtts"}
+    if asked and "gtts" in found.modules:
+        specs.append(
+            EngineSpec(
+                kind="speak",
+                name="gtts",
+                factory="media_server.engines.gtts:GttsVoice",
+                settings={
+                    "url": settings.gtts_url,
+                    "language": settings.gtts_lang,
+                    "cache_dir": settings.tts_cache_dir,
+                    "cache_mb": settings.tts_cache_mb,
+                },
+                reason="TTS_ENGINE asks for it; the voices behind it speak when Google does not answer",
+            )
+        )
+    elif asked:
+        missing.append(Missing("speak", "gTTS is not installed: a local voice speaks.", "make run"))
+    if "piper" in found.modules and found.piper and local:
         specs.append(
             EngineSpec(
                 kind="speak",
@@ -223,7 +241,7 @@ def _choose_voices(
                 languages=tuple(sorted(set(found.piper.values()))),
             )
         )
-    elif settings.tts_engine in {AUTO, "piper"}:
+    elif local:
         missing.append(
             Missing("speak", "No Piper voice is here: espeak-ng speaks.", f"{fetch} piper-en_US-joe-medium")
         )

@@ -1,24 +1,26 @@
 """What every voice's sound goes through: 48 kHz, one loudness, no clicks, no waiting in front.
 
-A voice is measured once (ITU-R BS.1770-4, gated loudness) and gets one gain for all it says; peaks that this
-gain takes above the ceiling are turned down for some milliseconds around them, never clipped.
+A voice is measured (ITU-R BS.1770-4, gated loudness) over its first sentences and keeps the gain that they need;
+peaks that this gain takes above the ceiling are turned down for some milliseconds around them, never clipped.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from media_server.audio import filters
 from media_server.audio.resample import resample
 from media_server.engines.base import VOICE_RATE, Pcm
 
 MEASURED = "12345678, 87654321."
 """Spoken once to measure a voice: every language reads numbers in its own words, these as running speech."""
 MEASURED_S = 4.0  # of it are measured at most
+SETTLED_S = 12.0  # of speech tell how loud a voice is, to a fraction of a decibel
+TELLING_S = 1.0  # shorter pieces say little
 TARGET_LUFS = -20.0
 CEILING = 10 ** (-1 / 20)  # of full scale: -1 dBFS
 MOST_GAIN = 10.0  # 20 dB: a voice so quiet is broken
@@ -36,34 +38,56 @@ _LIMIT_BLOCK = 48  # 1 ms
 
 type Floats = NDArray[np.float32]
 
-# BS.1770-4, tables 1 and 2: the two filters of the K weighting at 48 kHz, as (b, a).
-_SHELF = ((1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585))
-_HIGH_PASS = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621))
-
 
 def loudness(pcm: Pcm) -> float:
     """Gated loudness of int16 mono at 48 kHz, in LUFS; -inf for silence and for less than 0.4 s."""
-    block, step = VOICE_RATE * 4 // 10, VOICE_RATE // 10
-    if len(pcm) < block:
-        return -math.inf
-    energy = np.concatenate(([0.0], np.cumsum(_k_weighted(pcm) ** 2)))
-    starts = np.arange(0, len(pcm) - block + 1, step)
-    power = (energy[starts + block] - energy[starts]) / block
-    power = power[power > _power(-70.0)]
-    if not len(power):
-        return -math.inf
-    power = power[power > power.mean() / 10]  # 10 LU under the mean of what is not silent
-    return -0.691 + 10 * math.log10(float(power.mean()))
+    return filters.loudness(pcm, VOICE_RATE)
 
 
 def gain_of(pcm: Pcm, rate: int) -> float | None:
     """The factor that takes a voice to the target, told from some speech of it; None when that was too
     short.
     """
-    lufs = loudness(resample(pcm[: int(MEASURED_S * rate)], rate, VOICE_RATE))
+    lufs = filters.loudness(pcm[: int(MEASURED_S * rate)], rate)
     if not math.isfinite(lufs):
         return None
     return float(min(MOST_GAIN, 10 ** ((TARGET_LUFS - lufs) / 20)))
+
+
+class Level:
+    """The gain of one voice, so that all it says is as loud as every other voice.
+
+    Told from what it says: every piece of speech is measured until there are ``SETTLED_S`` of it, then the gain
+    stays. ``sample`` (``MEASURED``, or nothing) only counts as a second of that, for a first word too short to tell.
+    """
+
+    def __init__(self, sample: Pcm, rate: int) -> None:
+        self._rate = rate
+        self._power = 0.0  # summed over the seconds measured
+        self._seconds = 0.0
+        self._gain = 1.0
+        self._add(sample[: int(MEASURED_S * rate)], 1.0)
+
+    def gain(self, pcm: Pcm) -> float:
+        """The factor for this piece of its speech, int16 at ``rate``; listens to it, too."""
+        seconds = len(pcm) / self._rate
+        if self._seconds < SETTLED_S and seconds >= TELLING_S:
+            self._add(pcm, seconds)
+        return self._gain
+
+    def _add(self, pcm: Pcm, seconds: float) -> None:
+        lufs = filters.loudness(pcm, self._rate)
+        if math.isfinite(lufs):
+            self._power += seconds * 10 ** (lufs / 10)
+            self._seconds += seconds
+            self._gain = float(
+                min(MOST_GAIN, math.sqrt(10 ** (TARGET_LUFS / 10) / (self._power / self._seconds)))
+            )
+
+
+def pause(seconds: float, speed: float) -> float:
+    """A pause as long as it should be at that speed: whoever hurries takes shorter breaths."""
+    return seconds / speed**3
 
 
 def finish(pcm: Pcm, rate: int, *, gain: float, first: bool, last: bool, pause_s: float) -> Pcm:
@@ -108,26 +132,6 @@ def limit(sound: Floats) -> Floats:
     centres = (np.arange(blocks) + 0.5) * _LIMIT_BLOCK
     # Between two centres lies half of either block, and each of the two gains is fit for both blocks.
     return cast(Floats, (sound * np.interp(np.arange(len(sound)), centres, near)).astype(np.float32))
-
-
-def _k_weighted(pcm: Pcm) -> NDArray[np.float64]:
-    """Filtered by way of the spectrum: exact but for the filters' ringing, which a second of zeros takes up."""
-    size = 1 << (len(pcm) + VOICE_RATE - 1).bit_length()
-    spectrum = np.fft.rfft(pcm / _FULL_SCALE, size)
-    return np.fft.irfft(spectrum * _k_response(size), size)[: len(pcm)]
-
-
-@functools.lru_cache(maxsize=1)
-def _k_response(size: int) -> NDArray[np.complex128]:
-    z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
-    response = np.ones(len(z), np.complex128)
-    for b, a in (_SHELF, _HIGH_PASS):
-        response *= (b[0] + b[1] * z + b[2] * z * z) / (a[0] + a[1] * z + a[2] * z * z)
-    return response
-
-
-def _power(lufs: float) -> float:
-    return float(10 ** ((lufs + 0.691) / 10))
 
 
 def _audible(sound: Floats) -> tuple[int, int]:

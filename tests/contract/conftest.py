@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -16,6 +18,7 @@ from media_server import config
 from media_server.engines.base import EngineSpec
 from media_server.engines.host import EngineHost
 from media_server.metrics import Metrics
+from tests.support.google import Google
 
 MODELS = config.load(os.environ).models_path
 
@@ -43,6 +46,12 @@ SPECS = {
         EngineSpec("translate", "apertium", "media_server.engines.apertium:ApertiumTranslator"),
         EngineSpec("speak", "piper", "media_server.engines.piper:PiperVoice", {"models_dir": str(MODELS)}),
         EngineSpec("speak", "espeak-ng", "media_server.engines.espeak_ng:EspeakVoice"),
+        EngineSpec(
+            "speak",
+            "gtts",
+            "media_server.engines.gtts:GttsVoice",
+            {"requests_a_second": 1000.0, "at_once": 1000.0},
+        ),
     )
 }
 
@@ -50,13 +59,17 @@ SPECS = {
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[EngineHost]:
     """A running host of the spec that a test module asks for by name; one child serves all of its tests."""
-    host = EngineHost(SPECS[request.param], metrics=Metrics())
-    await host.start()
-    try:
-        await host.wait_ready(60)
-        yield host
-    finally:
-        await host.stop()
+    spec = SPECS[request.param]
+    with Google() if spec.name == "gtts" else nullcontext() as google:
+        if google is not None:
+            spec = replace(spec, settings=spec.settings | {"url": google.url})
+        host = EngineHost(spec, metrics=Metrics())
+        await host.start()
+        try:
+            await host.wait_ready(60)
+            yield host
+        finally:
+            await host.stop()
     assert host.restarts == 0, "a test of the contract crashed the engine"
 
 

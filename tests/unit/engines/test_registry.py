@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from media_server import config
 from media_server.engines.base import Pair
 from media_server.engines.registry import Found, Plan, Routes, choose
@@ -124,3 +126,14 @@ def test_an_engine_that_knows_every_pair_makes_no_detours_and_others_stay_behind
     assert [step.engine for step in routes.find("zz", "l5")[0].steps] == ["apertium", "openai"]
     assert [step.engine for step in routes.find("yy", "l5")[0].steps] == ["ears", "openai"]
     assert len(routes.find("l4", "l5")) == 1
+
+
+def test_google_gets_texts_only_where_tts_engine_asks_for_it_and_local_voices_stand_behind() -> None:
+    found = replace(FULL, modules=FULL.modules | {"gtts"})
+    assert "gtts" not in [spec.name for spec in plan(found, GTTS_LANG="hi").speak]
+    asked = plan(found, TTS_ENGINE="gtts", GTTS_LANG="pt-PT")
+    assert [spec.name for spec in asked.speak] == ["gtts", "piper", "espeak-ng"]
+    assert asked.speak[0].settings["language"] == "pt-PT"
+    without = plan(FULL, TTS_ENGINE="gtts")
+    assert [spec.name for spec in without.speak] == ["piper", "espeak-ng"]
+    assert any("gTTS is not installed" in entry.message for entry in without.missing)
