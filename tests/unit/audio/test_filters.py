@@ -7,6 +7,8 @@ import pytest
 
 from media_server.audio.filters import loudness, with_tempo
 from media_server.audio.frames import Pcm
+from tests.support.caller import recording
+from tests.support.pitch import pitch
 
 RATE = 48_000
 
@@ -29,6 +31,15 @@ def test_another_tempo_takes_another_time_at_the_same_pitch_and_level(speed: flo
     assert len(made) / len(sound) == pytest.approx(1 / speed, abs=0.02)
     assert loudest_hertz(made, rate) == pytest.approx(220, rel=0.01)
     assert loudness(made, rate) == pytest.approx(loudness(sound, rate), abs=0.5)
+
+
+@pytest.mark.parametrize("speed", [1.05, 1.25])
+def test_faster_speech_keeps_its_pitch_and_loudness(speed: float) -> None:
+    speech = recording("jfk.wav")
+    made = with_tempo(speech, RATE, speed)
+    assert len(made) / len(speech) == pytest.approx(1 / speed, abs=0.01)
+    assert pitch(made) == pytest.approx(pitch(speech), rel=0.03)
+    assert loudness(made, RATE) == pytest.approx(loudness(speech, RATE), abs=0.5)
 
 
 def test_its_own_tempo_and_nothing_at_all_stay_as_they_are() -> None:
