@@ -130,9 +130,21 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _say_hello(hub: Hub, calls: Calls, settings: Settings, *, secure: bool) -> None:
-    """Where the server is, which engine does what and why, and what would make it better."""
+    """Where the server is, which engine does what and why, and what would make it better.
+
+    On a collector's log, in one line of it.
+    """
     from signaling.certificate import local_address
 
+    if settings.log_format == "json":
+        engines = {
+            host.spec.kind: f"{host.spec.name}: {host.spec.reason}" for host in reversed(hub.fleet.hosts)
+        }
+        absent = [f"{one.message} To get it: {one.command}" for one in hub.fleet.missing()]
+        logging.getLogger("media_server").info(
+            "listening", extra={"port": settings.port, "tls": secure, "engines": engines, "missing": absent}
+        )
+        return
     scheme = "https" if secure else "http"
     lines = ["", f"  Open {scheme}://localhost:{settings.port}/"]
     if secure:

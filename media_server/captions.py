@@ -49,6 +49,7 @@ def _fields(event: RoomEvent) -> dict[str, Any]:
             return {
                 "type": "lost",
                 "id": event.utterance,
+                "speaker": event.speaker,
                 "message": event.message,
                 "start_ms": event.start_ms,
                 "end_ms": event.end_ms,

@@ -75,9 +75,7 @@ class Settings:
     )
     max_loop_lag_ms: int = setting(200, "New calls are refused while the event loop runs later than this")
 
-    ice_servers: tuple[str, ...] = setting(
-        (), "STUN and TURN addresses given to pages and used by the server"
-    )
+    ice_servers: tuple[str, ...] = setting((), "STUN and TURN addresses given to pages")
     turn_secret: str = setting(
         "", "Shared secret of the TURN server (coturn `static-auth-secret`)", secret=True
     )

@@ -57,6 +57,7 @@ class Lost:
     start_ms: int
     end_ms: int
     message: str
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from media_server.languages import language_code, target_code
 from media_server.rooms.hub import Hub
 from media_server.rtc.calls import Calls
 from signaling import sessions
-from signaling.auth import authorize, client_address
+from signaling.auth import authorize
 from signaling.description import describe
 from signaling.health import health, languages
 from signaling.keys import CALLS, DESCRIPTION, HUB, WEB
-from signaling.requests import first, flag_of, query_flag, query_text, read_json, text_of
+from signaling.requests import address_of, first, flag_of, query_flag, query_text, read_json, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -128,11 +128,7 @@ async def offer(request: web.Request) -> web.Response:
         raise BadRequest("sdp should be the text of an offer.", code="INVALID_SDP")
     call = await calls.answer(
         sdp,
-        address=client_address(
-            request.remote or "",
-            request.headers.get("X-Forwarded-For", ""),
-            calls.hub.settings.trusted_proxies,
-        ),
+        address=address_of(request, calls.hub.settings),
         source=language_code(message.get("sourceLang"), "sourceLang"),
         target=target_code(message.get("targetLang"), "targetLang"),
         room=first(query_text(request, "room"), text_of(message, "roomId")),

@@ -39,7 +39,7 @@ def authorize(request: web.Request, settings: Settings) -> Principal:
         given = request.query.get("token", "")
     found = ""
     for key in settings.api_keys:  # every key is compared, so that time tells nothing
-        if hmac.compare_digest(key.encode(), given.strip().encode()):
+        if hmac.compare_digest(key.encode(), given.strip().encode("utf-8", "surrogateescape")):
             found = key
     if not found:
         raise Unauthorized("This server needs a key: open the page with ?token=KEY.")

@@ -8,7 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
+from media_server.config import Settings
 from media_server.errors import BadRequest, PeerError, TooLarge
+from signaling.auth import client_address
 
 BODY_S = 15.0  # for a body of at most 64 KiB: 5 KiB/s, less than any network that could carry a call
 NAME_LIMIT = 128  # characters of a room's name or a session's id
@@ -65,7 +67,15 @@ def text_of(message: dict[str, Any], key: str, limit: int = NAME_LIMIT) -> str |
         return None
     if not isinstance(value, str) or len(value) > limit:
         raise BadRequest(f"{key} should be a text of at most {limit} characters.", code="INVALID_MESSAGE")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadRequest(f"{key} holds half a character.", code="INVALID_MESSAGE")
     return value
+
+
+def address_of(request: web.Request, settings: Settings) -> str:
+    """Where a request came from, behind trusted proxies, too. Never logged."""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    return client_address(request.remote or "", forwarded, settings.trusted_proxies)
 
 
 def first(*values: str | None) -> str | None:

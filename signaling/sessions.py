@@ -11,7 +11,7 @@ from media_server.languages import language_code, target_code
 from media_server.rooms.hub import Hub
 from media_server.rooms.session import Session
 from signaling.keys import HUB
-from signaling.requests import first, flag_of, query_text, read_json, text_of
+from signaling.requests import address_of, first, flag_of, query_text, read_json, text_of
 
 
 def add_routes(app: web.Application) -> None:
@@ -27,7 +27,7 @@ async def create(request: web.Request) -> web.Response:
     target = target_code(message.get("targetLang"), "targetLang")
     room = first(query_text(request, "room"), text_of(message, "roomId"))
     consent = flag_of(message, "consent")
-    session = hub.open(source=source, target=target, room=room)
+    session = hub.open(source=source, target=target, room=room, address=address_of(request, hub.settings))
     if consent is not None:
         session.set_consent(consent)
     return web.json_response(describe(session, hub), status=201, headers={"Cache-Control": "no-store"})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 import media_server
+from media_server.clock import cpu_of
 from media_server.engines import wire
 from media_server.engines.base import EngineSpec
 from media_server.engines.messages import Message, Start
@@ -84,6 +85,10 @@ class Child(asyncio.SubprocessProtocol):
         pid = self._transport.get_pid()
         assert pid is not None
         return pid
+
+    def cpu_s(self) -> float | None:
+        """CPU time of this process, without that of programs it runs; None where the system does not tell."""
+        return None if self.ended.is_set() else cpu_of(self.pid)
 
     def send(self, message: Message) -> None:
         """``WireError`` when the message does not fit; nothing when the child has gone."""

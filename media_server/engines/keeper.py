@@ -23,9 +23,10 @@ logger = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "restarting", "failed", "stopped"]
 
-TICK_S = 0.5  # between looks at the child
-PING_S = 1.0
+TICK_S = 0.25  # between looks at the child
+PING_S = 0.5
 PONG_S = 5.0  # a child silent for longer holds the interpreter lock for good
+FROZEN_S = 1.0  # a silent child that used no CPU time meanwhile does not wait for a core either: it is stuck
 LOAD_S = 300.0  # a large model from a slow disk
 FRUITFUL_S = 1.0  # a child that was ready for so long, or answered, was of use
 BACKOFF_S = (0.2, 10.0)  # first and longest pause
@@ -75,6 +76,9 @@ class Keeper:
         self._ponged = asyncio.Event()
         self._cpu_s: float | None = None
         self._cpu_before_s = 0.0
+        self._busy_at = 0.0
+        self._busy_s: float | None = None
+        """CPU time of the child alone when it last had used some, at ``_busy_at``."""
 
     async def run(self) -> None:
         """Until cancelled; the child is gone then."""
@@ -126,7 +130,7 @@ class Keeper:
 
     async def _live(self) -> tuple[bool, str]:
         """One child from start to end: whether it had been ready, and how it ended."""
-        self._ready_at, self.fruitful = None, False
+        self._ready_at, self.fruitful, self._busy_s = None, False, None
         child = self.child = await Child.spawn(self._spec, self._heed)
         started = looked = self._clock()
         try:
@@ -136,7 +140,7 @@ class Keeper:
                         await child.ended.wait()
                 except TimeoutError:
                     now = self._clock()
-                    self._look_after(child, now, started, late=now - looked > 4 * TICK_S)
+                    self._look_after(child, now, started, late=now - looked > 2 * TICK_S)
                     looked = now
         finally:
             await child.close()
@@ -163,12 +167,24 @@ class Keeper:
         if late:
             self._pings = dict.fromkeys(self._pings, now)
             self._owner.stood_still(now)
+            self._busy_at = now
+        frozen_s = self._frozen_s(child, now)
         if reason := self._owner.stalled(now):
             child.kill(reason)
+        elif frozen_s > FROZEN_S:
+            child.kill(f"was stuck for {frozen_s:.1f} s")
         elif self._pings and now - next(iter(self._pings.values())) > PONG_S:
             child.kill(f"did not answer for {PONG_S:g} s")
         elif now - self._pinged_at >= PING_S:
             self._send_ping(child)
+
+    def _frozen_s(self, child: Child, now: float) -> float:
+        """How long the child has neither answered a ping nor used any CPU time."""
+        busy_s = child.cpu_s()
+        if not self._pings or busy_s is None or busy_s != self._busy_s:
+            self._busy_s, self._busy_at = busy_s, now
+            return 0.0
+        return now - max(self._busy_at, next(iter(self._pings.values())))
 
     def _send_ping(self, child: Child) -> int:
         number = next(self._numbers)

@@ -385,6 +385,7 @@ class Hearing:
             utterance.start * FRAME_MS,
             utterance.last_voice * FRAME_MS,
             f"Something was said here that could not be recognized: {reason}",
+            self._speaker,
         )
 
     def _close(self, utterance: Utterance, outputs: list[HearOutput] | None, now: float) -> list[HearOutput]:

@@ -16,7 +16,7 @@ from media_server.audio.resample import Resampler
 from media_server.clock import Clock
 from media_server.engines.base import RECOGNIZER_RATE, VOICE_RATE, Pcm
 from media_server.engines.fleet import Fleet
-from media_server.errors import EngineError, EngineUnavailable, Superseded
+from media_server.errors import EngineError, EngineTimeout, EngineUnavailable, Superseded
 from media_server.events import Anticipated, Heard, Lost, Speaking
 from media_server.metrics import Metrics
 from media_server.pipeline.denoise import Denoiser
@@ -228,7 +228,7 @@ class Interpreter:
             result = await self._fleet.recognize(job.request, owner=self.speaker, deadline_s=deadline_s)
         except EngineError as error:
             retry = not isinstance(error, EngineUnavailable | Superseded)
-            self._act(self._hearing.on_failed(job.id, str(error), retry, self._clock()))
+            self._act(self._hearing.on_failed(job.id, _words(error), retry, self._clock()))
             return
         if not job.urgent:
             self._metrics.asr_partial.observe((self._clock() - asked) * 1000)
@@ -246,3 +246,14 @@ class Interpreter:
     def busy(self) -> bool:
         """An utterance is open, or an engine works on one."""
         return self._hearing.busy or len(self._tasks) > 0
+
+
+def _words(error: EngineError) -> str:
+    """For people; what an engine itself says of its fault is in the log."""
+    match error:
+        case EngineUnavailable():
+            return "the recognizer is not running at the moment."
+        case EngineTimeout():
+            return "the recognizer did not answer in time."
+        case _:
+            return "the recognizer failed."

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from media_server.clock import Clock, monotonic
 from media_server.config import AUTO, Settings
 from media_server.engines.fleet import Fleet
-from media_server.errors import NotFound, Overloaded
+from media_server.errors import BadRequest, NotFound, Overloaded, TooManyRequests
 from media_server.events import Goodbye, Status
 from media_server.metrics import Metrics
 from media_server.rooms.room import Room
@@ -29,6 +29,10 @@ TICK_S = 0.25
 FULL_RETRY_S = 10  # a call ends every so often; the page counts down and tries again
 BUSY_RETRY_S = 3  # overload passes in seconds
 CREATED_HOLD_S = 60.0  # a session that was created and never connected
+CONNECT_S = 4.0  # a good network needs less; a session without a connection gives its place up after that
+PENDING_PER_ADDRESS = (
+    16  # sessions without a connection yet; a room full of people behind one address is fewer
+)
 
 
 class Hub:
@@ -79,7 +83,7 @@ class Hub:
                 code="DRAINING",
                 retry_after_s=max(1, round(self.settings.drain_secs)),
             )
-        if len(self._sessions) >= self.settings.max_sessions:
+        if len(self._sessions) >= self.settings.max_sessions and self._displaceable() is None:
             return Overloaded("The server is full.", code="SERVER_FULL", retry_after_s=FULL_RETRY_S)
         if self.fleet.final_wait_s() * 1000 > self.settings.max_queue_wait_ms:
             return Overloaded("The server is busy.", code="ENGINES_BUSY", retry_after_s=BUSY_RETRY_S)
@@ -89,10 +93,41 @@ class Hub:
 
     # -- coming and going ---------------------------------------------------------------------------------------
 
-    def open(self, *, source: str | None, target: str | None, room: str | None) -> Session:
-        """A new session in ``room`` (None: a private one). Raises Overloaded."""
+    def _displaceable(self) -> Session | None:
+        """The oldest session that has had the time to connect and has not: who comes now may have its place."""
+        latest = self.clock() - CONNECT_S
+        waiting = (session for session in self if not session.was_connected and session.started_s < latest)
+        return min(waiting, key=lambda session: session.started_s, default=None)
+
+    def check_source(self, language: str | None) -> None:
+        """Raises BadRequest for a language that no recognizer here understands; None and `auto` pass."""
+        heard = self.fleet.heard_languages()
+        if language in {None, AUTO} or not heard or language in heard:
+            return
+        raise BadRequest(
+            f"Speech in {language} is not understood by the recognizer that runs here.",
+            code="INVALID_LANGUAGE",
+        )
+
+    def open(self, *, source: str | None, target: str | None, room: str | None, address: str = "") -> Session:
+        """A new session in ``room`` (None: a private one), for somebody at ``address``.
+
+        Raises Overloaded, TooManyRequests, or BadRequest for a language that is not understood here.
+        """
         if (refusal := self.refusal()) is not None:
             raise refusal
+        self.check_source(source)
+        pending = sum(not session.was_connected and session.address == address for session in self)
+        if address and pending >= PENDING_PER_ADDRESS:
+            raise TooManyRequests(
+                "Too many calls from this address were begun and not connected.",
+                code="HALF_OPEN",
+                retry_after_s=round(CONNECT_S),
+            )
+        if len(self._sessions) >= self.settings.max_sessions and (idle := self._displaceable()) is not None:
+            self._tasks.start(
+                self.end(idle, "displaced"), "displace"
+            )  # gone from the table at its first step
         settings = self.settings
         session = Session(
             settings,
@@ -103,7 +138,9 @@ class Hub:
             source=source or settings.default_src_lang,
             target=target or settings.default_tgt_lang,
             on_languages=self._languages_changed,
+            check_source=self.check_source,
         )
+        session.address = address
         session.lost_at_s = self.clock() + CREATED_HOLD_S - settings.resume_secs
         self._sessions[session.id] = session
         self.metrics.sessions_active.set(len(self._sessions))

@@ -62,6 +62,7 @@ class Session:
         source: str,
         target: str,
         on_languages: Callable[[Session], None] = lambda session: None,
+        check_source: Callable[[str | None], None] = lambda language: None,
     ) -> None:
         self.id = secrets.token_urlsafe(24)  # 192 random bits; never logged
         self.speaker = secrets.token_hex(4)
@@ -77,10 +78,13 @@ class Session:
         self.captions = 0
         self.resumes = 0
         self.was_connected = False
+        self.address = ""
+        """Where the request for this session came from; never logged."""
         self.line: Line | None = None
         self._fleet = fleet
         self._clock = clock
         self._on_languages = on_languages
+        self._check_source = check_source
         self._missed: deque[str] = deque(maxlen=MISSED)
         self._asked_consent = False
         self._has_spoken = False
@@ -152,16 +156,21 @@ class Session:
 
     # -- the connection -----------------------------------------------------------------------------------------
 
-    def attach(self, line: Line) -> None:
-        """A connection is there (again)."""
+    def attach(self, line: Line, *, connected: bool = True) -> None:
+        """A connection is there (again). ``connected`` False: it is on its way, ``confirm`` says when it works."""
         away_s = self._clock() - self.lost_at_s if self.lost_at_s is not None else 0.0
         if self.was_connected and away_s > 0:
             self.resumes += 1
             self.interpreter.skip(round(away_s * 1000))
         self.lost_at_s = None
-        self.was_connected = True
         self.line = line
         line.set_muted(self.interpreter.muted)
+        if connected:
+            self.confirm()
+
+    def confirm(self) -> None:
+        """The connection works: the session holds its place from now on, also through a lost network."""
+        self.was_connected = True
 
     def detach(self, line: Line) -> bool:
         """The connection is gone; False when another one has taken its place before."""
@@ -205,6 +214,8 @@ class Session:
         """A control message; a bad one gets an error and never ends the call."""
         try:
             message = captions.decode(text)
+            if isinstance(message, Configure):
+                self._check_source(message.source)
         except BadRequest as error:
             self._send(captions.error(error.code, error.message))
             return

@@ -57,6 +57,10 @@ class _Connection:
         if self._session.line is self:
             self._session.greet()
 
+    def on_connected(self) -> None:
+        if self._session.line is self:
+            self._calls.connected(self._session)
+
     def on_played(self, pcm: Pcm, at_s: float) -> None:
         interpreter = self._session.interpreter
         if (
@@ -134,10 +138,11 @@ class Calls:
         session = self._find(session_id)
         is_new = session is None
         if session is None:
-            session = hub.open(source=source, target=target, room=room)
+            session = hub.open(source=source, target=target, room=room, address=address)
         elif hub.draining and (refusal := hub.refusal()) is not None:
             raise refusal
         else:
+            hub.check_source(source)
             session.set_languages(source, target)
         if consent is not None:
             session.set_consent(consent)
@@ -150,13 +155,9 @@ class Calls:
             raise
         self._connections.add(connection)
         previous = session.line
-        session.attach(connection)
+        session.attach(connection, connected=False)
         if isinstance(previous, _Connection) and previous.peer is not None:
             self._tasks.start(previous.peer.close("replaced"), "replace")
-        logger.info(
-            "call started" if is_new else "call resumed",
-            extra={"source": session.source, "target": session.target, "sessions": len(hub)},
-        )
         return Call(session, connection.peer.answer_sdp)
 
     def _find(self, session_id: str | None) -> Session | None:
@@ -164,10 +165,22 @@ class Calls:
             return None
         return next((session for session in self.hub if session.id == session_id), None)
 
+    def connected(self, session: Session) -> None:
+        """An answered offer has become a call."""
+        logger.info(
+            "call resumed" if session.was_connected else "call started",
+            extra={"source": session.source, "target": session.target, "sessions": len(self.hub)},
+        )
+        session.confirm()
+
     def closed(self, connection: _Connection, session: Session, reason: str) -> None:
-        """A connection has ended, whatever ended it."""
+        """A connection has ended, whatever ended it. A call that never came to be leaves its place at once."""
         self._connections.discard(connection)
-        if session.detach(connection) and (reason in LEFT or self.hub.draining):
+        if not session.detach(connection):
+            return
+        if not session.was_connected:
+            self._tasks.start(self.hub.end(session, "never connected"), "end")
+        elif reason in LEFT or self.hub.draining:
             self._tasks.start(self.hub.end(session, "left" if reason in LEFT else "drained"), "end")
 
     async def stop(self) -> None:

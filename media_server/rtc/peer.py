@@ -47,6 +47,9 @@ class PeerHandler(Protocol):
 
     def on_channel_open(self, channel: str) -> None: ...
 
+    def on_connected(self) -> None:
+        """Once, as soon as sound and text can flow."""
+
     def on_played(self, pcm: Pcm, at_s: float) -> None:
         """A frame of 20 ms that was sent to the peer, and when (monotonic clock)."""
 
@@ -308,6 +311,7 @@ class Peer:
             if (timer := self._timers.pop("connect", None)) is not None:
                 timer.cancel()
             self._since = monotonic()
+            self._connected()
             if self._offer.microphone is not None:
                 self._later("media", self._config.media_timeout_s, self._check_media)
         elif state == "failed" or (state == "closed" and any(c.lost for c in self._connections)):
@@ -373,6 +377,12 @@ class Peer:
             self._handler.on_channel_open(channel)
         except Exception:  # the channel stays open
             self._failed("a new channel")
+
+    def _connected(self) -> None:
+        try:
+            self._handler.on_connected()
+        except Exception:  # the call goes on
+            self._failed("its connection")
 
     def _failed(self, on: str) -> None:
         self._count("handler")

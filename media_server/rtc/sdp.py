@@ -8,7 +8,7 @@ answer is put together again with the rejected m-lines in their places.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
@@ -26,6 +26,8 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 
 _DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inactive")
 _TOKEN = re.compile(r"[!-~]+")
+_TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
+_CODECS = ("a=rtpmap:", "a=fmtp:", "a=rtcp-fb:")
 _METADATA: tuple[Network, ...] = tuple(
     ip_network(text) for text in ("100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::254/128")
 )
@@ -208,24 +210,45 @@ def finish_answer(answer: str, offer: Offer, public_ip: str, max_message: int) -
     starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
     ends = [*starts[1:], len(lines)]
     ready = [lines[start:end] for start, end in zip(starts, ends, strict=True)]
-    out = lines[: starts[0]]
+    out = [*_grouped(lines[: starts[0]], offer)]
+    transport = [line for line in ready[0] if line.startswith(_TRANSPORT)]
     answered = iter(ready)
     for section in offer.sections:
         if section.accepted:
             out += _finish_section(next(answered), public_ip, max_message)
         else:
-            out += _rejection(section)
+            out += _rejection(section, transport)
     return "\r\n".join(out) + "\r\n"
 
 
-def _rejection(section: Section) -> list[str]:
-    """Port zero rejects (RFC 8829 section 5.3.1)."""
+def _rejection(section: Section, transport: Iterable[str]) -> list[str]:
+    """Port zero rejects (RFC 8829 section 5.3.1).
+
+    aiortc as the one who offers reads codecs and transport of a rejected m-line as if it were in use, so it is
+    given those of the bundle, which no other client looks at.
+    """
     lines = [
         f"m={section.kind} 0 {section.protocol} {' '.join(section.formats)}",
         "c=IN IP4 0.0.0.0",
         "a=inactive",
     ]
-    return [*lines, f"a=mid:{section.mid}"] if section.mid else lines
+    if section.mid:
+        lines.append(f"a=mid:{section.mid}")
+    if section.kind in {"audio", "video"} and "RTP" in section.protocol:
+        lines += ["a=rtcp-mux", *(line for line in section.lines if line.startswith(_CODECS))]
+    return [*lines, *transport]
+
+
+def _grouped(head: Iterable[str], offer: Offer) -> Iterator[str]:
+    """The head with the rejected m-lines of the offer's bundle behind the others in the group.
+
+    RFC 9143 section 7.3.3 leaves them out; aiortc then waits for a second transport that never comes. Browsers take
+    either: a rejected m-line that is not the first of its group changes nothing for them.
+    """
+    bundled = {mid for line in offer.head if line.startswith("a=group:BUNDLE") for mid in line.split()[1:]}
+    rejected = [section.mid for section in offer.sections if not section.accepted and section.mid in bundled]
+    for line in head:
+        yield " ".join([line, *rejected]) if line.startswith("a=group:BUNDLE") else line
 
 
 def _finish_section(lines: list[str], public_ip: str, max_message: int) -> list[str]:

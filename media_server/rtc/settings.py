@@ -45,7 +45,7 @@ class RtcConfig:
     """A peer that said goodbye may prove within this time that it is still there."""
     max_half_open: int = 32
     """Offers on their way to "connected", all together."""
-    max_half_open_per_address: int = 8
+    max_half_open_per_address: int = 16
 
     @classmethod
     def from_settings(cls, settings: RtcSettings, ice_servers: tuple[RTCIceServer, ...] = ()) -> RtcConfig:

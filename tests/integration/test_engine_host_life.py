@@ -186,6 +186,20 @@ async def test_a_child_that_answers_no_ping_is_killed(start: Start, monkeypatch:
 
 
 @linux_only
+async def test_a_child_that_stands_still_is_replaced_and_its_request_is_answered(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "PONG_S", 1000.0)
+    host = await start()
+    await host.wait_ready(10)
+    assert host.pid is not None
+    os.kill(host.pid, signal.SIGSTOP)
+    answer = await host.translate(text("hello"), deadline_s=60)
+    assert answer.texts
+    assert host.restarts == 1
+
+
+@linux_only
 async def test_a_killed_server_leaves_no_child(tmp_path: Path, project_root: Path) -> None:
     """Neither an idle child nor one whose engine holds the interpreter lock."""
     script = textwrap.dedent(f"""

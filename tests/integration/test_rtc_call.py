@@ -11,6 +11,7 @@ import pytest
 from media_server.errors import BadRequest, Overloaded, TooManyRequests
 from media_server.metrics import Metrics
 from media_server.rtc.peer import Peer, RtcConfig
+from media_server.rtc.sdp import MAX_AUDIO
 from tests.support.webrtc import LOCAL, Client, Handler, call, no_leaked_tasks, only_loopback, until
 
 __all__ = ["no_leaked_tasks", "only_loopback"]
@@ -117,22 +118,25 @@ async def test_a_second_audio_line_is_a_second_track_to_the_listener() -> None:
         await until(lambda: len({frame.pts for frame in client.received}) > 5 and len(client.received) > 15)
 
 
-async def test_video_is_rejected_in_its_place() -> None:
-    client, handler = Client.make(), Handler()
-    client.pc.addTransceiver("video", direction="sendrecv")
-    peer = await Peer.accept(await client.offer(), handler, LOCAL, Metrics(), address="127.0.0.1")
-    offered = [line.split() for line in (await client.offer()).splitlines() if line.startswith("m=")]
-    answered = [line.split() for line in peer.answer_sdp.splitlines() if line.startswith("m=")]
-    assert [line[0] for line in answered] == [line[0] for line in offered]
-    assert {line[0]: line[1] == "0" for line in answered} == {
-        "m=audio": False,
-        "m=video": True,
-        "m=application": False,
-    }
-    bundle = next(line for line in peer.answer_sdp.splitlines() if line.startswith("a=group:BUNDLE"))
-    assert len(bundle.split()) == 3
-    await peer.close("done")
-    await client.close()
+@pytest.mark.parametrize(("kind", "more"), [("video", 1), ("video", 2), ("audio", 5)])
+async def test_what_is_not_taken_is_rejected_in_its_place_and_a_stock_client_gets_its_call(
+    kind: str, more: int
+) -> None:
+    client = Client.make()
+    for _ in range(more):
+        client.pc.addTransceiver(kind, direction="sendrecv")
+    async with call(client=client) as here:
+        await until(lambda: len(here.handler.frames) > 5 and here.handler.channels)
+        offered = [
+            line.split() for line in client.pc.localDescription.sdp.splitlines() if line.startswith("m=")
+        ]
+        answered = [line.split() for line in here.peer.answer_sdp.splitlines() if line.startswith("m=")]
+        assert [line[0] for line in answered] == [line[0] for line in offered]
+        rejected = [line[0] for line in answered if line[1] == "0"]
+        assert rejected == [f"m={kind}"] * (more if kind == "video" else more + 1 - MAX_AUDIO)
+        here.peer.speech.play(tone(0.4), clip="a", last=True)
+        await until(lambda: len(client.received) > 5)
+        assert here.handler.connected == 1
 
 
 async def test_only_opus_is_offered_back_with_in_band_fec() -> None:

@@ -47,6 +47,7 @@ class Handler:
         self.channels: list[str] = []
         self.played: list[tuple[Pcm, float]] = []
         self.closed: list[str] = []
+        self.connected = 0
         self.after_close = 0
 
     def _alive(self) -> None:
@@ -67,6 +68,10 @@ class Handler:
     def on_channel_open(self, channel: str) -> None:
         self._alive()
         self.channels.append(channel)
+
+    def on_connected(self) -> None:
+        self._alive()
+        self.connected += 1
 
     def on_played(self, pcm: Pcm, at_s: float) -> None:
         self.played.append((pcm, at_s))

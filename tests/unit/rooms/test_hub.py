@@ -14,9 +14,9 @@ import pytest
 from media_server import config
 from media_server.engines.base import Pcm
 from media_server.engines.fleet import Fleet
-from media_server.errors import NotFound, Overloaded
+from media_server.errors import BadRequest, NotFound, Overloaded, TooManyRequests
 from media_server.metrics import Metrics
-from media_server.rooms.hub import Hub
+from media_server.rooms.hub import CONNECT_S, PENDING_PER_ADDRESS, Hub
 from tests.unit.rooms.fakes import FakeFleet, heard
 
 
@@ -92,6 +92,50 @@ def test_nobody_is_let_in_while_those_inside_would_suffer(hub: Hub, fleet: FakeF
     assert refusal.code == "LOOP_BUSY"
     hub.loop_lag_s = 0.0
     assert hub.refusal() is None
+
+
+async def test_who_never_connects_gives_the_place_to_somebody_who_comes_later(hub: Hub, time: Time) -> None:
+    idle = hub.open(source=None, target=None, room=None)
+    hub.open(source=None, target=None, room=None).attach(Line())
+    with pytest.raises(Overloaded):  # there was no time to connect yet
+        hub.open(source=None, target=None, room=None)
+    time.now += CONNECT_S + 1
+    newcomer = hub.open(source=None, target=None, room=None)
+    for _ in range(5):
+        await _turn()
+    assert newcomer in list(hub)
+    with pytest.raises(NotFound):
+        hub.find(idle.id)
+    newcomer.attach(Line())
+    time.now += CONNECT_S + 1
+    with pytest.raises(Overloaded):  # both are connected
+        hub.open(source=None, target=None, room=None)
+
+
+async def test_one_address_cannot_begin_any_number_of_calls(fleet: FakeFleet, time: Time) -> None:
+    hub = Hub(config.load({"MAX_SESSIONS": "100"}), cast(Fleet, fleet), Metrics(), time)
+    sessions = [
+        hub.open(source=None, target=None, room=None, address="192.0.2.1") for _ in range(PENDING_PER_ADDRESS)
+    ]
+    with pytest.raises(TooManyRequests) as caught:
+        hub.open(source=None, target=None, room=None, address="192.0.2.1")
+    assert caught.value.retry_after_s
+    hub.open(source=None, target=None, room=None, address="192.0.2.2")
+    sessions[0].attach(Line())
+    hub.open(source=None, target=None, room=None, address="192.0.2.1")
+    await hub.stop()
+
+
+async def test_a_language_that_nobody_here_understands_is_refused_in_words(hub: Hub) -> None:
+    with pytest.raises(BadRequest, match="xx") as caught:
+        hub.open(source="xx", target=None, room=None)
+    assert caught.value.code == "INVALID_LANGUAGE"
+    session = hub.open(source="en", target="es", room=None)
+    line = Line()
+    session.attach(line)
+    session.on_text('{"type":"config","sourceLang":"xx"}')
+    assert [message["code"] for message in line.of("error")] == ["INVALID_LANGUAGE"]
+    assert session.source == "en"
 
 
 async def test_a_session_that_lost_its_network_is_kept_and_then_let_go(hub: Hub, time: Time) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from aiohttp import web
 
 from media_server import config
+from media_server.errors import Unauthorized
 from media_server.ice import ice_servers, turn_credentials
-from signaling.auth import client_address
+from signaling.auth import authorize, client_address
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,17 @@ def test_pages_get_plain_stun_and_turn_with_credentials_that_expire() -> None:
     assert turn["urls"] == ["turn:t.example:3478"]
     assert turn["username"].startswith("4600:")
     assert ice_servers(config.load({}), 0.0) == []
+
+
+def asking(header: str = "", token: str = "") -> web.Request:
+    """What ``authorize`` looks at; a server gives it headers whose bytes are no UTF-8, too."""
+    seen = SimpleNamespace(headers={"Authorization": header}, query={"token": token} if token else {})
+    return cast(web.Request, seen)
+
+
+@pytest.mark.parametrize("header", ["Bearer \udcff", "Bearer \udce9x", "Bearer", "Basic aGk=", "Bearer \x00"])
+def test_a_header_that_is_no_key_is_refused_whatever_it_holds(header: str) -> None:
+    settings = config.load({"API_KEYS": "sesame"})
+    with pytest.raises(Unauthorized):
+        authorize(asking(header), settings)
+    assert authorize(asking(token="sesame"), settings).key
