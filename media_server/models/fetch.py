@@ -15,7 +15,7 @@ from typing import Protocol
 from media_server.models import lock
 from media_server.models.manifest import Model, ModelError, ModelFile
 from media_server.models.progress import Progress, human
-from media_server.models.store import DOWNLOADS, ModelStore
+from media_server.models.store import DOWNLOADS, RECORD, ModelStore
 from media_server.models.transfer import DiskFull, SourceError, TooLong, Transfer, is_disk_full
 
 
@@ -81,6 +81,8 @@ def _fetch_all(
             lacking.append(file)
     if shutil.disk_usage(store.root).free < sum(file.size for file in lacking):
         raise DiskFull(model.name)
+    if model.name not in store.manifest and store.known(model.name) != model:
+        store.record(model)
     for file in lacking:
         _fetch_one(model, file, sources, staging, folder, progress)
         placed.append(folder / file.name)
@@ -126,5 +128,6 @@ def _clear(store: ModelStore, model: Model, staging: Path, placed: Sequence[Path
     for path in placed:
         path.unlink(missing_ok=True)
     folder = store.root / model.name
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and all(path.name == RECORD for path in folder.iterdir()):
+        (folder / RECORD).unlink(missing_ok=True)
         folder.rmdir()

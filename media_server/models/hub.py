@@ -1,14 +1,20 @@
-"""Source: the model hub, over HTTP with resumption."""
+"""Source: the model hub, over HTTP with resumption; and what the hub says of its repositories.
+
+A token (HUGGINGFACE_TOKEN) goes to the hub's own address only, never with a redirect to another one, and into no
+message.
+"""
 
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from typing import Any
 
 from media_server.models.transfer import SourceError, Transfer
 
@@ -16,6 +22,7 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0  # without a byte
 ATTEMPTS = 3  # a transfer that breaks off is gone on with, this often in all
+MOST_JSON_BYTES = 8 << 20
 _CHUNK = 1 << 18  # 256 KiB
 
 
@@ -35,6 +42,8 @@ class Hub:
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._state: str | None = None  # None: not asked yet, "": reachable, else why not
+        self._token = (environ.get("HUGGINGFACE_TOKEN") or environ.get("HF_TOKEN") or "").strip()
+        self._opener = urllib.request.build_opener(_SameOrigin(self._token))
         if environ.get("HF_HUB_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}:
             self._state = "HF_HUB_OFFLINE is set"
 
@@ -43,10 +52,7 @@ class Hub:
         model = transfer.model
         if not model.repository:
             raise SourceError("it is not there")
-        if self._state is None:
-            self._state = _why_unreachable(self._endpoint, self._connect_timeout_s)
-        if self._state:
-            raise SourceError(self._state)
+        self._reach()
         path = f"{model.repository}/resolve/{model.revision}/{transfer.file.hub_path}"
         url = f"{self._endpoint}/{urllib.parse.quote(path)}"
         for _ in range(ATTEMPTS):
@@ -58,18 +64,67 @@ class Hub:
                 break  # it does not get on: no use in asking again
         raise SourceError(f"the transfer broke off ({broken})")
 
-    def _download(self, url: str, transfer: Transfer) -> str:
-        """Appends what one request gives; returns why it ended. SourceError: asking again is no use."""
-        headers = {"User-Agent": "meeting-voice-language"}
-        if transfer.offset:
-            headers["Range"] = f"bytes={transfer.offset}-"
+    def ask(self, path: str) -> Any:
+        """JSON of the hub's API; SourceError where it gives none."""
         try:
-            answer = urllib.request.urlopen(
-                urllib.request.Request(url, headers=headers), timeout=self._read_timeout_s
+            return json.loads(
+                self._whole(f"{self._endpoint}/api/{urllib.parse.quote(path)}", MOST_JSON_BYTES)
             )
+        except ValueError:
+            raise SourceError("it answers something that is no JSON") from None
+
+    def read(self, repository: str, revision: str, path: str, most: int) -> bytes:
+        """A small file as a whole; SourceError where it cannot be had or has more than ``most`` bytes."""
+        quoted = urllib.parse.quote(f"{repository}/resolve/{revision}/{path}")
+        return self._whole(f"{self._endpoint}/{quoted}", most)
+
+    def _whole(self, url: str, most: int) -> bytes:
+        self._reach()
+        broken = ""
+        for _ in range(ATTEMPTS):
+            try:
+                with self._open(url, {}) as answer:
+                    content: bytes = answer.read(most + 1)
+            except (OSError, http.client.HTTPException) as error:
+                broken = _reason(error)
+                continue
+            if len(content) > most:
+                raise SourceError("it sends more than there should be")
+            return content
+        raise SourceError(f"the transfer broke off ({broken})")
+
+    def _reach(self) -> None:
+        if self._state is None:
+            self._state = _why_unreachable(self._endpoint, self._connect_timeout_s)
+        if self._state:
+            raise SourceError(self._state)
+
+    def _open(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        """The answer to a GET. SourceError where the hub refuses, with words; OSError where the network fails."""
+        request = urllib.request.Request(url, headers={"User-Agent": "meeting-voice-language", **headers})
+        if self._token:
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        try:
+            answer: http.client.HTTPResponse = self._opener.open(request, timeout=self._read_timeout_s)
+            return answer
         except urllib.error.HTTPError as error:
             with error:
-                raise SourceError(f"it answers HTTP {error.code} for {transfer.file.name}") from None
+                if error.code in (401, 403):
+                    raise SourceError(
+                        f"it answers HTTP {error.code}: "
+                        + (
+                            "HUGGINGFACE_TOKEN is not enough for it"
+                            if self._token
+                            else "it is not there, or asks for a token (HUGGINGFACE_TOKEN)"
+                        )
+                    ) from None
+                raise SourceError(f"it answers HTTP {error.code} for {url.rsplit('/', 1)[-1]}") from None
+
+    def _download(self, url: str, transfer: Transfer) -> str:
+        """Appends what one request gives; returns why it ended. SourceError: asking again is no use."""
+        headers = {"Range": f"bytes={transfer.offset}-"} if transfer.offset else {}
+        try:
+            answer = self._open(url, headers)
         except (OSError, http.client.HTTPException) as error:
             return _reason(error)
         with answer:
@@ -87,6 +142,27 @@ class Hub:
                 if not chunk:
                     return "it ended too early"
                 transfer.write(chunk)
+
+
+class _SameOrigin(urllib.request.HTTPRedirectHandler):
+    """Redirects within the hub keep the token; those to other hosts, which serve the large files, go without."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        onward = super().redirect_request(req, fp, code, msg, headers, newurl)
+        had = req.has_header("Authorization")
+        if onward is not None and had and _origin(newurl) == _origin(req.full_url):
+            onward.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        return onward
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _reason(error: BaseException) -> str:

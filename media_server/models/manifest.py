@@ -88,7 +88,7 @@ class Manifest(Mapping[str, Model]):
             ) from None
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name that stays inside its folder on every system."""
     if not name or name != PurePosixPath(name).name or "\\" in name or ":" in name or name.startswith("."):
         raise ModelError(f"manifest: {name!r} is no plain file name")
@@ -103,7 +103,7 @@ def _part(text: str) -> Part:
 
 
 def _file(entry: Mapping[str, Any]) -> ModelFile:
-    name = _plain_name(entry["name"])
+    name = plain_name(entry["name"])
     if _SHA256.fullmatch(entry["sha256"]) is None or int(entry["size"]) <= 0:
         raise ModelError(f"manifest: {name}: sha256 or size is wrong")
     return ModelFile(
@@ -115,26 +115,48 @@ def _file(entry: Mapping[str, Any]) -> ModelFile:
     )
 
 
+def _model(name: str, entry: Mapping[str, Any]) -> Model:
+    return Model(
+        name=plain_name(name),
+        kind=entry["kind"],
+        purpose=entry["purpose"],
+        licence=entry["licence"],
+        repository=entry.get("repository", ""),
+        revision=entry.get("revision", "main"),
+        default=bool(entry.get("default", False)),
+        files=tuple(_file(file) for file in entry["files"]),
+    )
+
+
 def parse(text: str) -> Manifest:
     """Reads a manifest; raises ModelError where an entry cannot be used."""
     models = []
     for name, entry in tomllib.loads(text).items():
         try:
-            models.append(
-                Model(
-                    name=_plain_name(name),
-                    kind=entry["kind"],
-                    purpose=entry["purpose"],
-                    licence=entry["licence"],
-                    repository=entry.get("repository", ""),
-                    revision=entry.get("revision", "main"),
-                    default=bool(entry.get("default", False)),
-                    files=tuple(_file(file) for file in entry["files"]),
-                )
-            )
+            models.append(_model(name, entry))
         except KeyError as missing:
             raise ModelError(f"manifest: {name} lacks {missing}") from None
     return Manifest(models)
+
+
+def to_json(model: Model) -> dict[str, Any]:
+    """A model that no manifest has, as it is recorded beside its files."""
+    return {
+        "kind": model.kind,
+        "purpose": model.purpose,
+        "licence": model.licence,
+        "repository": model.repository,
+        "revision": model.revision,
+        "files": [
+            {"name": file.name, "size": file.size, "sha256": file.sha256, "hub_path": file.hub_path}
+            for file in model.files
+        ],
+    }
+
+
+def from_json(name: str, entry: Mapping[str, Any]) -> Model:
+    """What ``to_json`` made; ModelError, KeyError, TypeError or ValueError where it cannot be used."""
+    return _model(name, entry)
 
 
 def load() -> Manifest:

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from media_server.models import manifest as manifests
-from media_server.models.manifest import Manifest, Model, ModelFile
+from media_server.models.manifest import Manifest, Model, ModelError, ModelFile
 
 MARKER = ".verified.json"
+RECORD = ".model.json"  # what the files of a fetched or converted model should be, where no manifest says it
 DOWNLOADS = ".downloads"  # beside the models, so that a finished file is renamed into place
 _CHUNK = 1 << 20  # 1 MiB
+_OPTIONS = {"whisper": "--asr", "marian": "--pairs", "piper": "--voices"}  # by how names begin
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,10 @@ class ModelStore:
     def path(self, name: str) -> Path | None:
         """The model's folder if it is complete, else None."""
         folder = self.root / name
-        model = self.manifest.get(name)
+        model = self.known(name)
         if model is None:
-            return folder if _plausible(name, folder) else None
+            recorded = (folder / RECORD).exists()  # and cannot be read: nothing says what its files should be
+            return folder if not recorded and _plausible(name, folder) else None
         stamps = self._stamps(model)
         if stamps is None:
             return None
@@ -76,25 +79,57 @@ class ModelStore:
         self.mark(model)
         return folder
 
+    def known(self, name: str) -> Model | None:
+        """The model as the manifest or its own record has it; None for folders that the user made."""
+        if name in self.manifest:
+            return self.manifest[name]
+        try:
+            return manifests.from_json(
+                name, json.loads((self.root / name / RECORD).read_text(encoding="utf-8"))
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError):
+            return None
+
+    def record(self, model: Model) -> None:
+        """Writes down what the files of a model should be, before the first of them comes: a folder that is half
+        fetched is then none that the user made. OSError is the disk's."""
+        folder = self.root / model.name
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"{RECORD}.{os.getpid()}"
+        try:
+            draft.write_text(json.dumps(manifests.to_json(model), indent=1), encoding="utf-8")
+            draft.replace(folder / RECORD)
+        finally:
+            draft.unlink(missing_ok=True)
+
     def missing(self, names: Iterable[str]) -> list[str]:
         """Those of the names that are not complete here."""
         return [name for name in names if self.path(name) is None]
 
     def installed(self) -> list[str]:
         """Every model that is complete here, the user's own included."""
+        return [folder.name for folder in self.folders() if self.path(folder.name) is not None]
+
+    def folders(self) -> list[Path]:
+        """Every folder of models, complete or not, ordered by name."""
         try:
-            names = sorted(entry.name for entry in self.root.iterdir() if entry.is_dir())
+            return sorted(entry for entry in self.root.iterdir() if entry.is_dir() and entry.name[0] != ".")
         except OSError:
             return []
-        return [name for name in names if not name.startswith(".") and self.path(name) is not None]
 
     def command_for(self, names: Iterable[str]) -> str:
         """What to do to get these models, in words for people."""
         wanted = list(names)
         known = [name for name in wanted if name in self.manifest]
-        unknown = [name for name in wanted if name not in self.manifest]
         steps = [f"meeting-voice-language models fetch {' '.join(known)}"] if known else []
-        steps += [f"put the files of {name} into the folder {name} of MODELS_DIR" for name in unknown]
+        for name in wanted:
+            if name not in known:
+                option = _OPTIONS.get(name.partition("-")[0], "")
+                steps.append(
+                    f"meeting-voice-language models fetch {option} {name.partition('-')[2]}"
+                    if option and self.known(name) is not None
+                    else f"put the files of {name} into the folder {name} of MODELS_DIR"
+                )
         return "; ".join(steps)
 
     def voices(self) -> list[Voice]:
@@ -162,7 +197,7 @@ class ModelStore:
     def _read_marker(self, name: str) -> dict[str, list[int]] | None:
         try:
             marker = json.loads((self.root / name / MARKER).read_text(encoding="utf-8"))
-            if marker["sha256"] != _digests(self.manifest[name]):
+            if (model := self.known(name)) is None or marker["sha256"] != _digests(model):
                 return None
             files: dict[str, list[int]] = marker["files"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -185,6 +220,11 @@ def _plausible(name: str, folder: Path) -> bool:
         return {"model.bin", "config.json"} <= present
     if name.startswith("piper-"):
         return any(file.endswith(".onnx") and file + ".json" in present for file in present)
+    if name.startswith(("marian-", "opus-mt-")):
+        vocabulary = any(file.endswith(("vocabulary.json", "vocabulary.txt")) for file in present)
+        return vocabulary and {"model.bin", "config.json", "source.spm", "target.spm"} <= present
+    if name.startswith(("nllb", "m2m100")):
+        return {"model.bin", "config.json", "sentencepiece.bpe.model"} <= present
     return bool(present)
 
 
