@@ -1,7 +1,8 @@
 """Captions of one utterance in one language, growing while somebody speaks. Pure: time is an argument.
 
 The committed part of a partial is translated; the caption carries the newest translation there is. Two wordings that
-disagree do not follow each other faster than ``MIN_REWORD_S``; a longer version of the same wording comes at once.
+disagree do not follow each other faster than ``MIN_REWORD_S``: the newest is held back and shown when it is ``due``.
+A longer version of the same wording comes at once. Nothing changes after the final.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class LiveCaption:
         )
         self._asked = ""
         self._reworded_s = -1e9
+        self._held: tuple[str, int] | None = None
 
     def heard(self, heard: Heard) -> Caption:
         """The caption for what is heard now, with the translation of what was heard before."""
@@ -56,13 +58,19 @@ class LiveCaption:
     def translated(self, text: str, committed: int, now_s: float) -> Caption | None:
         """The caption with a new translation; None when nothing changes or it would flicker."""
         current = self._caption.translation
-        if text == current:
+        self._held = None
+        if self._caption.final or text == current:
             return None
         if not text.startswith(current):
             if now_s - self._reworded_s < MIN_REWORD_S:
+                self._held = (text, committed)
                 return None
             self._reworded_s = now_s
         return self._next(translation=text, translation_committed=committed)
+
+    def due(self, now_s: float) -> Caption | None:
+        """The caption with the translation that was held back, if it may be shown now."""
+        return self.translated(*self._held, now_s) if self._held is not None else None
 
     def final(self, heard: Heard, translation: str, note: str) -> Caption:
         """The last caption of the utterance."""
