@@ -157,7 +157,7 @@ def _say_hello(hub: Hub, calls: Calls, settings: Settings, *, secure: bool) -> N
     words = {"recognize": "Hears", "turn": "Endings", "translate": "Translates", "speak": "Speaks"}
     seen = set()
     for host in hub.fleet.hosts:
-        key = (host.spec.kind, host.spec.factory)
+        key = host.spec.sort
         if key not in seen:
             seen.add(key)
             lines.append(f"  {words[host.spec.kind]:<11} {host.spec.name}: {host.spec.reason}")
@@ -165,9 +165,12 @@ def _say_hello(hub: Hub, calls: Calls, settings: Settings, *, secure: bool) -> N
     for missing in hub.fleet.missing():
         lines.append(f"  {'Missing':<11} {missing.message} To get it: {missing.command}")
     lines.append(
-        f"  {'Better':<11} more voices and other sizes of Whisper: put their folders (piper-VOICE, whisper-SIZE) into"
+        f"  {'Better':<11} other sizes of Whisper (ASR_MODEL_SIZE chooses one), translation models, more voices:"
     )
-    lines.append(f"  {'':<11} {settings.models_path}; ASR_MODEL_SIZE chooses a size")
+    lines.append(
+        f"  {'':<11} {own_command()} models fetch --asr small --pairs en-es,es-en --voices es_ES-davefx-medium"
+    )
+    lines.append(f"  {'':<11} They lie in {settings.models_path}; what is there is used at the next start")
     print("\n".join(lines) + "\n", flush=True)
 
 

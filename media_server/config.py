@@ -125,6 +125,16 @@ class Settings:
     mt_provider: str = setting(
         "local", "Who translates: this machine, or an OpenAI-compatible server", choices=("local", "openai")
     )
+    mt_default_src: str = setting("hi", "With the next: the pair whose model is loaded first at start-up")
+    mt_default_tgt: str = setting("en", "See `MT_DEFAULT_SRC`")
+    mt_device: str = setting(
+        AUTO, "Where translation models run: `cpu`, `cuda` or `auto`", choices=("auto", "cpu", "cuda")
+    )
+    mt_model_template: str = setting(
+        "gaudi/opus-mt-{src}-{tgt}-ctranslate2",
+        "Repositories that translation models are fetched from, or folders of this machine that hold them",
+    )
+    huggingface_token: str = setting("", "Token for models of the hub that ask for one", secret=True)
     apertium_modes: str = setting("/usr/share/apertium/modes", "Folder of Apertium's modes")
     tts_provider: str = setting(
         "local", "Who speaks: this machine, or an OpenAI-compatible server", choices=("local", "openai")

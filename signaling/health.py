@@ -41,6 +41,12 @@ def health(hub: Hub, denoiser: tuple[str, str]) -> dict[str, Any]:
     messages += [
         {"level": "warning", "text": trouble} for host in hosts if (trouble := hub.fleet.trouble(host))
     ]
+    messages += [
+        {"level": "warning", "text": fault}
+        for host in hub.fleet.hosts
+        if host.capabilities is not None
+        for fault in host.capabilities.faults
+    ]
     refusal = hub.refusal()
     if refusal is not None:
         messages.append({"level": "warning", "text": refusal.message})
@@ -60,9 +66,9 @@ def health(hub: Hub, denoiser: tuple[str, str]) -> dict[str, Any]:
 def _distinct(hosts: list[EngineHost]) -> list[EngineHost]:
     """One host for each engine of a stage: the one that works best stands for its siblings."""
     order = {"ready": 0, "loading": 1, "restarting": 2}
-    best: dict[tuple[str, str], EngineHost] = {}
+    best: dict[tuple[str, ...], EngineHost] = {}
     for host in hosts:
-        key = (host.spec.kind, host.spec.factory)
+        key = host.spec.sort
         if key not in best or order.get(host.state, 9) < order.get(best[key].state, 9):
             best[key] = host
     return list(best.values())

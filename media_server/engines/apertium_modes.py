@@ -22,7 +22,7 @@ _DATA = re.compile(r"/.+\.(bin|prob|t[1-4]x|rlx|zhfst|hfst|lrx)")
 
 # ISO 639-3 to 639-1 for the languages of Apertium's released pairs; others keep their three letters.
 # fmt: off
-_ISO_639_1 = {
+ISO_639_1 = {
     "afr": "af", "ara": "ar", "arg": "an", "bel": "be", "ben": "bn", "bos": "bs", "bre": "br", "bul": "bg",
     "cat": "ca", "ces": "cs", "cym": "cy", "dan": "da", "deu": "de", "ell": "el", "eng": "en", "epo": "eo",
     "est": "et", "eus": "eu", "fas": "fa", "fin": "fi", "fra": "fr", "gle": "ga", "glg": "gl", "hat": "ht",
@@ -70,7 +70,7 @@ def _candidates(folder: Path) -> Iterator[tuple[Path, str, str]]:
             variants = sum(group is not None for group in match.group(2, 4))
             found.append((variants, -len(match[1]) - len(match[3]), len(file.stem), file.stem, file, match))
     for *_, file, match in sorted(found, key=lambda entry: entry[:4]):
-        source, target = (_ISO_639_1.get(code, code) for code in match.group(1, 3))
+        source, target = (ISO_639_1.get(code, code) for code in match.group(1, 3))
         if source != target:
             yield file, source, target
 

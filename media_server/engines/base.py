@@ -53,7 +53,9 @@ class Capabilities:
     off_machine: str | None = None
     """Who gets the data when it leaves this machine; None when it stays."""
     batch: int = 1
-    """How many requests ``recognize`` takes at once with profit."""
+    """How many requests ``recognize``, or ``translate_batch``, takes at once with profit."""
+    faults: tuple[str, ...] = ()
+    """What is here and cannot be used, or not as it should be, and why: a sentence each, for people."""
     concurrent: int = 1
     """How many requests it answers beside each other, each in a thread of the child: for engines that wait for
     somebody else. It is the engine's attribute ``concurrent``, too."""
@@ -186,6 +188,14 @@ class Translator(Engine, Protocol):
     def translate(self, request: TranslateRequest) -> Translation: ...
 
 
+class BatchTranslator(Translator, Protocol):
+    """A translator whose ``Capabilities.batch`` is more than one."""
+
+    def translate_batch(self, requests: list[TranslateRequest]) -> list[Translation]:
+        """Answers in the order of the requests, which may be of several pairs; at most ``Capabilities.batch``."""
+        ...
+
+
 class Voice(Engine, Protocol):
     def speak(self, request: SpeakRequest) -> Iterator[Speech]:
         """Piece by piece, the first as soon as there is one. Closing the iterator stops the work."""
@@ -212,3 +222,8 @@ class EngineSpec:
     languages: tuple[str, ...] = ()
     """Known before loading, where it is: lets the page offer pairs while models load."""
     pairs: tuple[Pair, ...] = ()
+
+    @property
+    def sort(self) -> tuple[str, ...]:
+        """The same for engines that differ in nothing but their number: workers of one model."""
+        return (self.kind, self.factory, *(f"{key}={value}" for key, value in sorted(self.settings.items())))

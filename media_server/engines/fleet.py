@@ -25,11 +25,13 @@ from media_server.engines.base import (
     TurnRequest,
 )
 from media_server.engines.host import EngineHost
+from media_server.engines.keep import Kept
 from media_server.engines.queue import Priority
 from media_server.engines.registry import Missing, Plan, Route, Routes, Step
 from media_server.engines.standby import Standby
-from media_server.errors import EngineError, EngineUnavailable, Superseded
+from media_server.errors import EngineError, EngineFailed, EngineUnavailable, Superseded
 from media_server.events import Status
+from media_server.glossary import EMPTY, Glossary
 from media_server.metrics import Metrics
 
 TRANSLATE_DEADLINE_S = 3.0
@@ -209,8 +211,25 @@ class Fleet:
         ready = [host for host in usable if host.state == "ready"] or usable
         return min(ready, key=lambda host: (host.waiting, hash((owner, id(host)))))
 
-    async def translate(self, text: str, route: Route) -> Translated:
-        """Takes ``text`` through the route's text steps (a step from speech was the recognizer's)."""
+    async def translate(
+        self, text: str, route: Route, *, glossary: Glossary = EMPTY, partial_of: str | None = None
+    ) -> Translated:
+        """Takes ``text`` through the route's text steps (a step from speech was the recognizer's).
+
+        Terms of the glossary come out as it says. ``partial_of`` names whose unfinished sentence it is: a newer one of
+        theirs takes its place, finals go first.
+        """
+        kept = Kept(text, glossary, route.steps[-1].target)
+        if not kept:
+            (answer,) = await self._through((text,), route, partial_of)
+            return Translated(answer, route.by)
+        settled = kept.settled(await self._through(kept.variants, route, partial_of))
+        if settled is None:
+            settled = kept.joined(await self._through(kept.pieces, route, partial_of))
+        return Translated(settled, route.by)
+
+    async def _through(self, texts: tuple[str, ...], route: Route, partial_of: str | None) -> tuple[str, ...]:
+        priority: Priority = "final" if partial_of is None else "partial"
         for step in route.steps:
             if step.from_speech:
                 continue
@@ -218,18 +237,25 @@ class Fleet:
             if host is None:
                 raise EngineUnavailable(f"{step.engine} is not running")
             started = self._clock()
-            request = TranslateRequest((text,), step.source, step.target)
             try:
-                text = (
-                    await host.translate(request, deadline_s=_patience_s(host, TRANSLATE_DEADLINE_S))
-                ).texts[0]
+                result = await host.translate(
+                    TranslateRequest(texts, step.source, step.target),
+                    deadline_s=_patience_s(host, TRANSLATE_DEADLINE_S),
+                    priority=priority,
+                    owner=partial_of,
+                )
+                if len(result.texts) != len(texts):
+                    raise EngineFailed(f"{step.engine} gave another number of texts")
+            except Superseded:
+                raise
             except EngineError as error:
                 if (instead := self._other_way(route, step)) is not None:
                     self._standby.failed(host, error, instead)
                 raise
             self._standby.answered(host)
+            texts = result.texts
             self._metrics.mt.labels(step.engine).observe((self._clock() - started) * 1000)
-        return Translated(text, route.by)
+        return texts
 
     def _other_way(self, route: Route, failed: Step) -> str | None:
         """Who translates when ``failed`` cannot; callers try the routes in the order of ``routes.find``."""

@@ -1,8 +1,8 @@
 """Hands requests to one engine in a child process. A fault in it costs one utterance at most.
 
 Waiting requests stay here (``engines.queue``); the child has one message of work at a time (a batch, for
-recognizers that profit), so that a final waits for at most one partial. A child that only waits for somebody else
-has as many as its ``Capabilities.concurrent``. Rules:
+recognizers and translators that profit), so that a final waits for at most one partial. A child that only
+waits for somebody else has as many as its ``Capabilities.concurrent``. Rules:
 
 - Every request has a deadline, counted from the call; past it the caller gets ``EngineTimeout``, or
   ``EngineUnavailable`` when there was no child to work on it.
@@ -322,7 +322,8 @@ class EngineHost:
         known = self.capabilities
         beside = known.concurrent if known is not None else 1
         room = VOICES if self.spec.kind == "speak" else beside
-        most = known.batch if known is not None and self.spec.kind == "recognize" and beside == 1 else 1
+        batched = self.spec.kind in ("recognize", "translate") and beside == 1
+        most = known.batch if known is not None and batched else 1
         while (
             (child := self._keeper.child) is not None and self.state == "ready" and len(self._working) < room
         ):

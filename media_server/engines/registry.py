@@ -6,6 +6,7 @@ that every choice and its reason can be tested without an engine.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,13 +16,24 @@ from pathlib import Path
 from media_server.config import AUTO, Settings
 from media_server.engines.base import EngineKind, EngineSpec, Pair
 from media_server.engines.openai_specs import providers, remote, server_name
+from media_server.engines.translation_models import (
+    TranslationModel,
+    Unusable,
+    inspect,
+    languages_of_template,
+    looks_like_one,
+    of_template,
+)
 from media_server.models.store import ModelStore
+from media_server.models.wanted import is_local
 
 ASR_PREFERENCE = ("large-v3-turbo", "medium", "small", "base", "tiny")
 """For ``auto`` on a GPU, best first; on a CPU the first of these that keeps up live is ``base``."""
 CPU_PREFERENCE = ("base", "tiny", "base.en", "tiny.en")
 TURN_MODEL = "smart-turn-v3.2"
-_MODULES = ("faster_whisper", "ctranslate2", "piper", "espeakng_loader", "onnxruntime", "gtts")
+_MODULES = (
+    "faster_whisper", "ctranslate2", "piper", "espeakng_loader", "onnxruntime", "gtts", "sentencepiece",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,10 @@ class Found:
     piper: Mapping[str, str] = field(default_factory=dict)
     """Voice name -> language (ISO 639-1)."""
     apertium: tuple[Pair, ...] = ()
+    translation: tuple[TranslationModel, ...] = ()
+    """Models for CTranslate2: OPUS-MT, NLLB, M2M100."""
+    translation_faults: tuple[str, ...] = ()
+    """Folders that mean to be such models and cannot be used, and why."""
     cuda: bool = False
     cores: int = 2
 
@@ -76,15 +92,43 @@ def look_around(settings: Settings, store: ModelStore) -> Found:
     if (explicit / "model.bin").is_file():
         whisper[settings.asr_model_size] = str(explicit)
     turn = store.path(TURN_MODEL)
+    translation, faults = translation_models(settings, store)
     return Found(
         modules=frozenset(name for name in _MODULES if find_spec(name) is not None),
         whisper=whisper,
         turn=str(turn / f"{TURN_MODEL}-cpu.onnx") if turn else "",
         piper={voice.name: voice.language for voice in store.voices()},
         apertium=installed_pairs(settings.apertium_modes),
+        translation=tuple(translation),
+        translation_faults=tuple(faults),
         cuda=_has_cuda(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
+
+
+def translation_models(settings: Settings, store: ModelStore) -> tuple[list[TranslationModel], list[str]]:
+    """Those of MODELS_DIR and, where MT_MODEL_TEMPLATE names folders of this machine, those; and what is wrong."""
+    models: list[TranslationModel] = []
+    faults: list[str] = []
+    template = settings.mt_model_template
+    named: list[tuple[Path, str, str]] = []
+    if is_local(template):
+        folders = of_template(template)
+        named = [(folder, *languages_of_template(template, folder)) for folder in folders]
+        if not folders:
+            faults.append(f"MT_MODEL_TEMPLATE: there is no folder {template}")
+    for folder in store.folders():
+        if looks_like_one(folder):
+            if store.path(folder.name) is None:
+                faults.append(f"{folder.name} is not complete or damaged")
+            else:
+                named.append((folder, "", ""))
+    for folder, source, target in named:
+        try:
+            models.append(inspect(folder, source, target))
+        except Unusable as error:
+            faults.append(str(error))
+    return models, faults
 
 
 def _has_cuda() -> bool:
@@ -96,7 +140,7 @@ def choose(settings: Settings, found: Found, fetch: str) -> Plan:
     missing: list[Missing] = []
     recognize = _choose_recognizer(settings, found, fetch, missing)
     turn = _choose_turn(found, fetch, missing)
-    translate = _choose_translators(settings, found, missing)
+    translate = _choose_translators(settings, found, fetch, missing)
     speak = _choose_voices(settings, found, fetch, missing)
     return Plan(
         (*remote("recognize", settings), *recognize),
@@ -186,26 +230,94 @@ def _choose_turn(found: Found, fetch: str, missing: list[Missing]) -> tuple[Engi
     )
 
 
-def _choose_translators(settings: Settings, found: Found, missing: list[Missing]) -> tuple[EngineSpec, ...]:
-    if not found.apertium:
+def _choose_translators(
+    settings: Settings, found: Found, fetch: str, missing: list[Missing]
+) -> tuple[EngineSpec, ...]:
+    specs: list[EngineSpec] = []
+    for fault in found.translation_faults:
+        missing.append(
+            Missing("translate", f"A translation model is not used: {fault}.", f"{fetch} --pairs SRC-TGT")
+        )
+    if found.translation and {"ctranslate2", "sentencepiece"} <= found.modules:
+        specs += _neural_translators(settings, found)
+    elif found.translation:
+        missing.append(
+            Missing(
+                "translate", "Translation models are here, CTranslate2 or sentencepiece is not.", "make run"
+            )
+        )
+    if found.apertium:
+        specs.append(
+            EngineSpec(
+                kind="translate",
+                name="apertium",
+                factory="media_server.engines.apertium:ApertiumTranslator",
+                settings={"modes_dir": settings.apertium_modes},
+                reason="installed, translates text in a millisecond",
+                pairs=found.apertium,
+            )
+        )
+    if not specs:
         missing.append(
             Missing(
                 "translate",
-                "Apertium is not installed: only speech into English is translated, by the recognizer.",
-                "sudo apt-get install apertium apertium-eng-spa apertium-fr-es apertium-es-pt",
+                "No translation model and no Apertium is here: only speech into English is translated, by the "
+                "recognizer.",
+                f"{fetch} --pairs en-es or sudo apt-get install apertium apertium-eng-spa apertium-fr-es "
+                "apertium-es-pt",
             )
         )
-        return ()
-    return (
-        EngineSpec(
-            kind="translate",
-            name="apertium",
-            factory="media_server.engines.apertium:ApertiumTranslator",
-            settings={"modes_dir": settings.apertium_modes},
-            reason="installed, translates text in a millisecond",
-            pairs=found.apertium,
-        ),
+    return tuple(specs)
+
+
+def _neural_translators(settings: Settings, found: Found) -> list[EngineSpec]:
+    """One engine for all models of OPUS-MT, whose pairs share its memory and its batches; one for each other."""
+    first = (settings.mt_default_src, settings.mt_default_tgt)
+    opus = sorted(
+        (model for model in found.translation if model.family == "opus"),
+        key=lambda model: not (first[0] in model.sources and first[1] in model.targets),
     )
+    others = [model for model in found.translation if model.family != "opus"]
+    groups = ([("marian", opus, "CC-BY-4.0")] if opus else []) + [
+        (model.family if number == 0 else f"{model.family}-{number + 1}", [model], _LICENCES[model.family])
+        for family in ("nllb", "m2m100")
+        for number, model in enumerate(one for one in others if one.family == family)
+    ]
+    specs = []
+    for name, models, licence in groups:
+        pairs: dict[tuple[str, str], Pair] = {}
+        for pair in (pair for model in models for pair in model.pairs()):
+            known = pairs.get((pair.source, pair.target))
+            if known is None or known.quality < pair.quality:
+                pairs[pair.source, pair.target] = pair
+        specs.append(
+            EngineSpec(
+                kind="translate",
+                name=name,
+                factory="media_server.engines.marian:MarianTranslator",
+                settings={
+                    "models": json.dumps(
+                        [
+                            [
+                                str(model.folder),
+                                *((model.sources[0], model.targets[0]) if model.is_pair else ("", "")),
+                            ]
+                            for model in models
+                        ]
+                    ),
+                    "name": name,
+                    "device": settings.mt_device if found.cuda or settings.mt_device == "cuda" else "cpu",
+                    "threads": max(1, found.cores // 4),
+                    "licence": licence,
+                },
+                reason="the best translation of its pairs here",
+                pairs=tuple(pairs.values()),
+            )
+        )
+    return specs
+
+
+_LICENCES = {"nllb": "CC-BY-NC-4.0", "m2m100": "MIT"}
 
 
 def _choose_voices(
@@ -286,69 +398,80 @@ class Route:
         return ", then ".join(names)
 
 
-_SHOWN = {"apertium": "Apertium", "faster-whisper": "Whisper", "openai": "OpenAI-compatible server"}
-
-
-def _complete(by_source: Mapping[str, list[tuple[Step, int]]]) -> dict[str, frozenset[str]]:
-    """Engines with a pair between any two of their languages (more than two), and those languages."""
-    targets: dict[str, dict[str, set[str]]] = {}
-    for source, steps in by_source.items():
-        for step, _ in steps:
-            targets.setdefault(step.engine, {}).setdefault(source, set()).add(step.target)
-    return {
-        engine: frozenset(reached)
-        for engine, reached in targets.items()
-        if len(reached) > 2 and all(into == reached.keys() - {source} for source, into in reached.items())
-    }
+_SHOWN = {
+    "apertium": "Apertium",
+    "faster-whisper": "Whisper",
+    "marian": "Marian (OPUS-MT)",
+    "nllb": "NLLB",
+    "m2m100": "M2M100",
+    "openai": "OpenAI-compatible server",
+}
 
 
 class Routes:
     """Every route of at most two steps over the pairs that engines offer, best first.
 
-    The quality of two steps is the product of theirs (as shares of 100), so a good direct pair beats a detour.
-    An engine that takes every one of its languages into every other gains nothing by a detour between them.
+    The quality of two steps is the product of theirs (as shares of 100), so a good direct pair beats a detour; by an
+    engine that has the direct pair no detour leads. Routes are worked out when they are asked for: a model of a hundred
+    languages has ten thousand pairs.
     """
 
     def __init__(self, texts: Mapping[str, Iterable[Pair]], speech: Mapping[str, Iterable[Pair]]) -> None:
         """``texts`` are translators' pairs by engine, ``speech`` the pairs that recognizers translate themselves."""
-        by_source: dict[str, list[tuple[Step, int]]] = {}
-        for engine, pairs in texts.items():
-            for pair in pairs:
-                by_source.setdefault(pair.source, []).append(
-                    (Step(pair.source, pair.target, engine), pair.quality)
-                )
-        first: dict[str, list[tuple[Step, int]]] = {
-            source: list(steps) for source, steps in by_source.items()
-        }
-        for engine, pairs in speech.items():
-            for pair in pairs:
-                step = Step(pair.source, pair.target, engine, from_speech=True)
-                first.setdefault(pair.source, []).append((step, pair.quality))
-        everywhere = _complete(by_source)
-        partly = {
-            source: [entry for entry in steps if entry[0].engine not in everywhere]
-            for source, steps in by_source.items()
-        }
-        found: dict[tuple[str, str], list[Route]] = {}
-        for source, steps in first.items():
-            direct = bool(everywhere) and all(source in languages for languages in everywhere.values())
-            for step, quality in steps:
-                found.setdefault((source, step.target), []).append(Route((step,), quality))
-                for onward, second in (partly if direct else by_source).get(step.target, ()):
-                    if onward.target != source and onward.target not in everywhere.get(step.engine, ()):
-                        route = Route((step, onward), quality * second // 100)
-                        found.setdefault((source, onward.target), []).append(route)
-        self._routes = {
-            key: tuple(sorted(routes, key=lambda route: (-route.quality, len(route.steps))))
-            for key, routes in found.items()
-        }
+        self._onward: _Steps = {}
+        """What text of a language becomes, by source and target; second steps are among these only."""
+        self._first: _Steps = {}
+        for by_engine, from_speech in ((texts, False), (speech, True)):
+            for engine, pairs in by_engine.items():
+                for pair in pairs:
+                    step = (Step(pair.source, pair.target, engine, from_speech), pair.quality)
+                    for steps in (self._first,) if from_speech else (self._first, self._onward):
+                        steps.setdefault(pair.source, {}).setdefault(pair.target, []).append(step)
+        self._found: dict[tuple[str, str], tuple[Route, ...]] = {}
+        self._best: dict[tuple[str, str], Route] | None = None
 
     def find(self, source: str, target: str) -> tuple[Route, ...]:
         """Routes best first; one without steps when the languages are the same; none when there is no way."""
         if source == target:
             return (Route((), 100),)
-        return self._routes.get((source, target), ())
+        key = (source, target)
+        if key not in self._found:
+            routes = [
+                Route((step,), quality) for step, quality in self._first.get(source, {}).get(target, ())
+            ]
+            direct = {route.steps[0].engine for route in routes}
+            for middle, firsts in self._first.get(source, {}).items():
+                for onward, second in self._onward.get(middle, {}).get(target, ()):
+                    routes += [
+                        Route((step, onward), quality * second // 100)
+                        for step, quality in firsts
+                        if not {step.engine, onward.engine} & direct
+                    ]
+            self._found[key] = tuple(sorted(routes, key=lambda route: (-route.quality, len(route.steps))))
+        return self._found[key]
 
     def pairs(self) -> dict[tuple[str, str], Route]:
         """The best route of every pair that works."""
-        return {key: routes[0] for key, routes in self._routes.items()}
+        if self._best is None:
+            self._best = {}
+            for source, steps in self._first.items():
+                targets = dict.fromkeys(
+                    target for middle in steps for target in (middle, *self._onward.get(middle, ()))
+                )
+                for target in targets:
+                    if target != source:
+                        self._best[source, target] = self._best_of(source, target)
+        return self._best
+
+    def _best_of(self, source: str, target: str) -> Route:
+        """As ``find`` has it first, without looking at detours that cannot be better than a direct step."""
+        direct = max((quality for _, quality in self._first[source].get(target, ())), default=0)
+        if (source, target) not in self._found and direct:
+            longest = max(quality for steps in self._first[source].values() for _, quality in steps)
+            if longest <= direct:  # and a second step only takes away
+                step = next(s for s, quality in self._first[source][target] if quality == direct)
+                return Route((step,), direct)
+        return self.find(source, target)[0]
+
+
+type _Steps = dict[str, dict[str, list[tuple[Step, int]]]]

@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from media_server.engines import wire
@@ -178,18 +178,21 @@ class Worker:
                     self._begin(list(zip(ids, requests, strict=True)))
 
     def _begin(self, work: list[tuple[int, Request]]) -> None:
-        windows: list[tuple[int, RecognizeRequest]] = []
+        together: list[tuple[int, Request]] = []
         for id, request in work:
             if id in self._cancelled:
                 self._channel.send(Done(id))
-            elif isinstance(request, RecognizeRequest):
-                windows.append((id, request))
+            elif isinstance(request, RecognizeRequest) or (
+                isinstance(request, TranslateRequest) and hasattr(self._engine, "translate_batch")
+            ):
+                together.append((id, request))
             elif isinstance(request, SpeakRequest):
                 self._voices[id] = _Voice(self._engine, request)
             else:
                 self._one(id, request)
-        if windows:
-            self._recognize(windows)
+        if together:
+            recognizes = isinstance(together[0][1], RecognizeRequest)
+            self._together(together, self._engine.recognize if recognizes else self._engine.translate_batch)
 
     def _one(self, id: int, request: TurnRequest | TranslateRequest) -> None:
         try:
@@ -203,19 +206,21 @@ class Worker:
         else:
             self._answer(id, result)
 
-    def _recognize(self, work: list[tuple[int, RecognizeRequest]]) -> None:
+    def _together(
+        self, work: list[tuple[int, Request]], answer: Callable[[list[Request]], list[Result]]
+    ) -> None:
         results: list[Result] = []
         failure: Exception | None = None
         try:
-            results = self._engine.recognize([request for _, request in work])
+            results = answer([request for _, request in work])
         except Exception as error:  # as above
             failure = error
         if failure is None and len(results) == len(work):
             for (id, _), result in zip(work, results, strict=True):
                 self._answer(id, result)
-        elif len(work) > 1:  # one bad window must not cost those that came with it
+        elif len(work) > 1:  # one bad request must not cost those that came with it
             for entry in work:
-                self._recognize([entry])
+                self._together([entry], answer)
         else:
             reason = describe(failure) if failure else "the engine gave another number of answers"
             self._channel.send(Failed(work[0][0], reason))

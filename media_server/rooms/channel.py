@@ -21,9 +21,11 @@ import numpy as np
 from media_server.clock import Clock
 from media_server.engines.base import VOICE_RATE, SpeakRequest, Speech
 from media_server.engines.fleet import Fleet
+from media_server.engines.keep import missing_terms, put_back
 from media_server.engines.registry import Route
-from media_server.errors import EngineError
+from media_server.errors import EngineError, Superseded
 from media_server.events import Anticipated, Caption, Heard, Spoken
+from media_server.glossary import EMPTY, Glossary
 from media_server.metrics import Metrics
 from media_server.pipeline.speak import SpeechLag
 from media_server.pipeline.translate import LiveCaption
@@ -70,6 +72,7 @@ class Channel:
         *,
         speech_limit_s: float,
         wants_voice: Callable[[], bool],
+        glossary: Callable[[], Glossary] = lambda: EMPTY,
     ) -> None:
         self.speaker = speaker
         self.target = target
@@ -78,6 +81,8 @@ class Channel:
         self._clock = clock
         self._publish = publish
         self._wants_voice = wants_voice
+        self._glossary = glossary
+        """The speaker's names and terms, as they are now."""
         self._lag = SpeechLag(speech_limit_s)
         self._captions: OrderedDict[str, LiveCaption] = OrderedDict()
         self._ahead: _Ahead | None = None
@@ -106,6 +111,7 @@ class Channel:
         """A partial or a final; ``ended_at_s`` is the clock's time at which the speech in it ended."""
         if heard.final:
             ahead = self._take_ahead(heard)
+            self._drop_partial()
             if self._finals.full():
                 self._finals.get_nowait()
                 self._metrics.drops.labels("finals").inc()
@@ -113,6 +119,8 @@ class Channel:
             return
         line = self._line(heard.utterance)
         self._publish(line.heard(heard))
+        if (held_back := line.due(self._clock())) is not None:
+            self._publish(held_back)
         route = self._route(heard)
         if route is None or not route.steps:
             return
@@ -153,17 +161,27 @@ class Channel:
 
     def _translate_partial(self, line: LiveCaption, text: str, route: Route) -> None:
         """The newest partial only: one that still waits for its answer is given up."""
-        if self._partial is not None and not self._partial.done():
-            self._partial.cancel()
+        self._drop_partial()
 
         async def work() -> None:
             # A partial's translation may be missing; the final's is what counts.
             for way in self._ways(route):
-                with suppress(EngineError):
-                    self._show(line, (await self._fleet.translate(text, way)).text, 0)
+                try:
+                    done = await self._fleet.translate(
+                        text, way, glossary=self._glossary(), partial_of=f"{self.speaker}>{self.target}"
+                    )
+                except Superseded:
                     return
+                except EngineError:
+                    continue
+                self._show(line, done.text, 0)
+                return
 
         self._partial = self._tasks.start(work(), "partial")
+
+    def _drop_partial(self) -> None:
+        if self._partial is not None and not self._partial.done():
+            self._partial.cancel()
 
     def _ways(self, route: Route) -> list[Route]:
         """The route, and those behind it that begin with the same kind of input."""
@@ -222,18 +240,34 @@ class Channel:
         routes = self._fleet.routes.find(heard.language, self.target)
         if not routes:
             return "", f"There is no translation from {heard.language} to {self.target} here."
+        glossary = self._glossary()
+        last_resort: Route | None = None
         for route in routes:
             if not route.steps:
                 return "", ""
-            from_speech = route.steps[0].from_speech
-            if from_speech and heard.english is None:
-                continue
-            text = (heard.english or "") if from_speech else heard.text
+            if route.steps[0].from_speech:
+                if heard.english is None:
+                    continue
+                if missing_terms(heard.text, heard.english, glossary, "en"):
+                    # The recognizer knows no glossary; a translator of texts keeps it.
+                    last_resort = last_resort or route
+                    continue
             try:
-                return (await self._fleet.translate(text, route)).text.strip(), ""
+                return await self._by(route, heard, glossary), ""
             except EngineError:
                 continue
+        if last_resort is not None:
+            with suppress(EngineError):
+                return await self._by(last_resort, heard, glossary), ""
         return "", "The translation failed."
+
+    async def _by(self, route: Route, heard: Heard, glossary: Glossary) -> str:
+        text = heard.text
+        if route.steps[0].from_speech:
+            text = put_back(heard.text, heard.english or "", glossary, "en").strip()
+            if len(route.steps) == 1:
+                return text
+        return (await self._fleet.translate(text, route, glossary=glossary)).text.strip()
 
     async def _translate_finals(self) -> None:
         while True:

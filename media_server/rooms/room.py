@@ -12,6 +12,7 @@ from typing import Protocol
 from media_server.clock import Clock
 from media_server.engines.fleet import Fleet
 from media_server.events import Anticipated, Caption, Heard, Lost, RoomEvent, Speaking, Spoken
+from media_server.glossary import EMPTY, Glossary
 from media_server.metrics import Metrics
 from media_server.rooms.channel import Channel
 
@@ -23,6 +24,8 @@ class Member(Protocol):
     """The id that others see of this member in captions; no name and no secret."""
     target: str
     """The language this member reads and hears."""
+    glossary: Glossary
+    """Names and terms in what this member says."""
 
     def tell(self, event: RoomEvent) -> None: ...
 
@@ -128,6 +131,10 @@ class Room:
         def wants_voice() -> bool:
             return any(member.target == target for member in self._listeners(speaker))
 
+        def glossary() -> Glossary:
+            member = self._members.get(speaker)
+            return member.glossary if member is not None else EMPTY
+
         return Channel(
             speaker,
             target,
@@ -137,4 +144,5 @@ class Room:
             publish,
             speech_limit_s=self._speech_limit_s,
             wants_voice=wants_voice,
+            glossary=glossary,
         )

@@ -19,6 +19,7 @@ from media_server.engines.base import EngineSpec
 from media_server.engines.host import EngineHost
 from media_server.metrics import Metrics
 from tests.support.google import Google
+from tests.support.translation import EN_ES, EN_MUL, marian
 
 MODELS = config.load(os.environ).models_path
 
@@ -44,6 +45,8 @@ SPECS = {
             {"model_path": str(MODELS / "smart-turn-v3.2" / "smart-turn-v3.2-cpu.onnx")},
         ),
         EngineSpec("translate", "apertium", "media_server.engines.apertium:ApertiumTranslator"),
+        marian(EN_ES),
+        replace(marian(EN_MUL), name="marian-of-many-targets"),
         EngineSpec("speak", "piper", "media_server.engines.piper:PiperVoice", {"models_dir": str(MODELS)}),
         EngineSpec("speak", "espeak-ng", "media_server.engines.espeak_ng:EspeakVoice"),
         EngineSpec(

@@ -12,6 +12,7 @@ from media_server.engines.fleet import Translated
 from media_server.engines.registry import Route, Routes
 from media_server.errors import EngineFailed
 from media_server.events import Caption, Heard, RoomEvent, Spoken, Status
+from media_server.glossary import EMPTY, Glossary
 
 
 class FakeFleet:
@@ -47,7 +48,9 @@ class FakeFleet:
     async def warm(self, source: str, target: str) -> None:
         """Always warm."""
 
-    async def translate(self, text: str, route: Route) -> Translated:
+    async def translate(
+        self, text: str, route: Route, *, glossary: Glossary = EMPTY, partial_of: str | None = None
+    ) -> Translated:
         await self.hold.wait()
         if "translate" in self.broken:
             raise EngineFailed("broken")
@@ -71,6 +74,7 @@ class Listener:
     def __init__(self, speaker: str, target: str) -> None:
         self.speaker = speaker
         self.target = target
+        self.glossary = EMPTY
         self.events: list[RoomEvent] = []
         self.sound: list[Spoken] = []
         self.news = asyncio.Event()
