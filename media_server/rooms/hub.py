@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.25
 FULL_RETRY_S = 10  # a call ends every so often; the page counts down and tries again
 BUSY_RETRY_S = 3  # overload passes in seconds
+DRAIN_RETRY_S = 2  # another pod may be there at once, and a restart takes a second or two
 CREATED_HOLD_S = 60.0  # a session that was created and never connected
 CONNECT_S = 4.0  # a good network needs less; a session without a connection gives its place up after that
 PENDING_PER_ADDRESS = (
@@ -81,7 +82,7 @@ class Hub:
             return Overloaded(
                 "The server is restarting. Please try again in a moment.",
                 code="DRAINING",
-                retry_after_s=max(1, round(self.settings.drain_secs)),
+                retry_after_s=DRAIN_RETRY_S,
             )
         if len(self._sessions) >= self.settings.max_sessions and self._displaceable() is None:
             return Overloaded("The server is full.", code="SERVER_FULL", retry_after_s=FULL_RETRY_S)
@@ -230,9 +231,8 @@ class Hub:
     async def drain(self) -> None:
         """No new calls; running ones are told, and may go on for ``DRAIN_SECS``. Returns when none is left."""
         self.draining = True
-        retry = max(1, round(self.settings.drain_secs))
         for session in self:
-            session.tell(Goodbye("The server is restarting; the call comes back by itself.", retry))
+            session.tell(Goodbye("The server is restarting; the call comes back by itself.", DRAIN_RETRY_S))
         self._check_drained()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_secs):

@@ -202,6 +202,38 @@ async def test_a_server_that_says_goodbye_is_asked_again_after_the_time_it_named
     assert len(scripted.offers) == 2
 
 
+async def test_what_is_being_said_at_a_goodbye_is_heard_to_its_end(
+    call: Page, scripted: ScriptedServer, until: Until
+) -> None:
+    scripted.partial("u1", "In the middle", "En el medio")
+    await expect(call.locator(".caption")).to_have_count(1)
+    scripted.say("goodbye", message="The server is restarting.", retry_after_s=1)
+    await until(lambda: {"type": "mute", "muted": True} in scripted.messages)
+    assert len(scripted.offers) == 1
+    scripted.final("u1", "In the middle of it.", "En el medio.", revision=2)
+    await expect(call.locator(".caption .original")).to_have_text(["In the middle of it."])
+    await expect(call.locator(NOTICE)).to_contain_text("The server is restarting")
+    await call.wait_for_selector("body[data-call=live]")
+    assert len(scripted.offers) == 2
+
+
+async def test_a_busy_server_and_one_that_is_set_up_wrongly_say_so(
+    page: Page, scripted: ScriptedServer
+) -> None:
+    await page.goto(scripted.url)
+    for code, said in (
+        ("ENGINES_BUSY", "The server is busy"),
+        ("NO_ADDRESS", "This server has no network address to offer."),
+    ):
+        scripted.refusals = [
+            refusal(503, code, "This server has no network address to offer.", retry_after_s=60)
+        ]
+        await page.click("#start")
+        await expect(page.locator(NOTICE)).to_contain_text(said)
+        await page.click("#start")
+        await expect(page.locator(NOTICE)).to_have_count(0)
+
+
 async def test_a_server_that_cannot_be_reached_is_found_when_it_is_back(
     page: Page, scripted: ScriptedServer
 ) -> None:

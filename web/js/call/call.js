@@ -10,6 +10,9 @@ import { backoffMs } from "../core/backoff.js";
 import { Failure, microphoneFailure } from "../core/failures.js";
 import { Peer } from "./peer.js";
 
+const FINISH_MS = 4_000; // longest wait for what was being said when the server said goodbye
+const VOICE_MS = 1_500; // after its last caption, for the voice
+
 /** @typedef {import("./api.js").Api} Api */
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./microphone.js").Microphone} Microphone */
@@ -50,6 +53,10 @@ export class Call {
     this.iceServers = [];
     /** @type {number | undefined} */
     this.timer = undefined;
+    /** @type {Set<string>} utterances that have no final yet */
+    this.open = new Set();
+    /** @type {(() => void) | null} */
+    this.finish = null;
   }
 
   get running() {
@@ -117,13 +124,36 @@ export class Call {
   }
 
   /**
-   * The server has said goodbye.
+   * The server has said goodbye: what is being said ends here, is still interpreted, and the call comes back.
    *
    * @param {Failure} failure
    */
   leave(failure) {
-    this.#drop();
-    this.#retry(failure);
+    if (this.finish) return;
+    const { peer } = this;
+    let timer = 0;
+    const go = () => {
+      window.clearTimeout(timer);
+      this.finish = null;
+      if (this.peer !== peer || !this.running) return;
+      this.#drop();
+      this.#retry(failure);
+    };
+    if (!this.open.size) return go();
+    this.send({ type: "mute", muted: true });
+    timer = window.setTimeout(go, FINISH_MS);
+    this.finish = () => {
+      window.clearTimeout(timer);
+      timer = window.setTimeout(go, VOICE_MS);
+    };
+  }
+
+  /** @param {Record<string, any>} message */
+  #heed(message) {
+    if (message.type === "partial") this.open.add(message.id);
+    else if (message.type === "final" || message.type === "lost") this.open.delete(message.id);
+    this.events.onMessage(message);
+    if (!this.open.size) this.finish?.();
   }
 
   async #connect() {
@@ -135,7 +165,7 @@ export class Call {
     this.iceServers = await this.api.iceServers().catch(() => this.iceServers);
     if (!this.running) return;
     const peer = new Peer(this.api, this.iceServers, {
-      onMessage: this.events.onMessage,
+      onMessage: (message) => this.#heed(message),
       onStream: this.events.onStream,
       onRoundTrip: this.events.onRoundTrip,
       onLost: (failure) => this.#retry(failure),
@@ -192,6 +222,8 @@ export class Call {
   #drop() {
     const peer = this.peer;
     this.peer = null;
+    this.open.clear();
+    this.finish = null;
     peer?.close();
   }
 

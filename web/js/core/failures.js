@@ -1,7 +1,7 @@
 /** Every way in which a call can fail, in plain words: what happened, and what to do now. Pure. */
 
 /**
- * @typedef {"insecure" | "unsupported" | "mic-denied" | "mic-missing" | "mic-busy" | "mic-failed" | "mic-lost" | "full" | "draining"
+ * @typedef {"insecure" | "unsupported" | "mic-denied" | "mic-missing" | "mic-busy" | "mic-failed" | "mic-lost" | "full" | "busy" | "draining"
  *   | "too-many" | "unauthorized" | "forbidden" | "bad-offer" | "server" | "unreachable" | "no-route" | "lost" | "consent"} FailureCode
  */
 
@@ -12,7 +12,16 @@
  */
 
 /** Codes after which the page tries again by itself. */
-const RETRIED = new Set(["full", "draining", "too-many", "server", "unreachable", "no-route", "lost"]);
+const RETRIED = new Set(["full", "busy", "draining", "too-many", "server", "unreachable", "no-route", "lost"]);
+
+/** @type {Record<string, FailureCode>} codes of a 503, and what they mean; of others the server's own words are shown */
+const REFUSALS = {
+  SERVER_FULL: "full",
+  DRAINING: "draining",
+  ENGINES_BUSY: "busy",
+  LOOP_BUSY: "busy",
+  HALF_OPEN: "busy",
+};
 
 export class Failure extends Error {
   /**
@@ -58,7 +67,7 @@ export function microphoneFailure(error) {
  */
 export function httpFailure(status, error, retryAfterS) {
   const more = { detail: error.message ?? "", retryAfterS };
-  if (status === 503) return new Failure(/drain|shut|stopping/i.test(error.code ?? "") ? "draining" : "full", more);
+  if (status === 503 && error.code && error.code in REFUSALS) return new Failure(REFUSALS[error.code], more);
   if (status === 429) return new Failure("too-many", more);
   if (status === 401) return new Failure("unauthorized", more);
   if (status === 403) return new Failure(/consent/i.test(error.code ?? "") ? "consent" : "forbidden", more);
@@ -101,6 +110,11 @@ export function failureWords(failure, { host, live, key = false }) {
       return { title: "The microphone was unplugged", text: "The call goes on, but nobody hears you. Plug it in again or choose another one in the settings." };
     case "full":
       return { title: "The server is full", text: `Every place is taken right now. Your call ${live ? "goes on" : "starts"} as soon as there is room.` };
+    case "busy":
+      return {
+        title: "The server is busy",
+        text: `It takes no more calls, so that those that run stay good. Yours ${live ? "goes on" : "starts"} as soon as it has caught up.`,
+      };
     case "draining":
       return { title: "The server is restarting", text: `It takes no calls for a moment. Yours ${live ? "goes on" : "starts"} by itself as soon as it is back.` };
     case "too-many":
