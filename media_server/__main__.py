@@ -66,6 +66,7 @@ async def _serve(settings: Settings) -> int:
     from media_server.rtc import hardening
     from media_server.rtc.calls import Calls
     from signaling.app import make_app
+    from signaling.door import Door
 
     logger = logging.getLogger("media_server")
     hardening.install()
@@ -75,9 +76,11 @@ async def _serve(settings: Settings) -> int:
     hub = Hub(settings, Fleet(plan, metrics), metrics)
     calls = Calls(hub)
     context = _tls(settings)
-    runner = web.AppRunner(make_app(hub, calls, web_folder()), access_log=None, keepalive_timeout=20)
+    door = Door.of(settings, metrics)
+    runner = web.AppRunner(
+        make_app(hub, calls, web_folder(), door), access_log=None, keepalive_timeout=20, lingering_time=5
+    )
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context, backlog=512)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,7 +88,8 @@ async def _serve(settings: Settings) -> int:
             loop.add_signal_handler(number, stop.set)
     try:
         try:
-            await site.start()
+            assert runner.server is not None
+            await door.open(runner.server, settings.host, settings.port, context)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another PORT"
@@ -95,6 +99,7 @@ async def _serve(settings: Settings) -> int:
         logger.info("stopping: no new calls", extra={"sessions": len(hub)})
         await hub.drain()
     finally:
+        await door.close()
         await runner.cleanup()
     logger.info("stopped")
     return 0

@@ -66,6 +66,9 @@ class Settings:
         (), "Networks of reverse proxies whose `X-Forwarded-For` is believed"
     )
 
+    max_connections_per_address: int = setting(
+        512, "TCP connections of one address at a time; idle ones give way first. Not for `TRUSTED_PROXIES`"
+    )
     max_sessions: int = setting(16, "Calls at a time; more are refused with 503 and `Retry-After`")
     resume_secs: float = setting(
         30.0, "A call whose network is lost is kept this long for its page to come back"
@@ -275,8 +278,9 @@ def _check(settings: Settings) -> None:
         raise ConfigError("TTS_CACHE_MB should be 1 or more")
     if settings.speech_queue_secs <= 0:
         raise ConfigError("SPEECH_QUEUE_SECS should be more than 0")
-    if settings.max_sessions < 1:
-        raise ConfigError("MAX_SESSIONS should be 1 or more")
+    for name in ("max_sessions", "max_connections_per_address"):
+        if getattr(settings, name) < 1:
+            raise ConfigError(f"{name.upper()} should be 1 or more")
 
 
 def _check_openai(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -48,13 +49,16 @@ class TextFormatter(logging.Formatter):
         return f"{first}  {extra}{newline}{rest}"
 
 
+GARBLED = (HttpProcessingError, RequestPayloadError)
+
+
 class Impersonal(logging.Filter):
     """For aiohttp's log of requests that it cannot handle: what a peer has garbled is no error of ours, and where the
     peer is stays out of the log.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        if record.exc_info and isinstance(record.exc_info[1], GARBLED):
             return False
         if record.msg == "Error handling request from %s":
             record.msg, record.args = "a request failed in the HTTP layer", ()

@@ -36,6 +36,8 @@ class Metrics:
             return Gauge(name, text, labels, registry=registry)
 
         self.ws_connections = counter("lai_ws_connections", "WebSocket connections accepted", ("path",))
+        self.http_connections = gauge("lai_http_connections", "TCP connections to the HTTP port")
+        self.http_closed = counter("lai_http_closed", "TCP connections ended by a limit", ("reason",))
         self.sessions_active = gauge("lai_sessions_active", "Calls in progress")
         self.calls = counter("lai_calls", "Calls ended", ("outcome",))
         self.offers_refused = counter("lai_offers_refused", "Offers answered with an error", ("code",))
@@ -75,6 +77,8 @@ class Metrics:
         # A series that is not there yet looks like a broken exporter on a dashboard: the known ones begin at 0.
         for path in ("/ws/audio", "/ws-audio"):
             self.ws_connections.labels(path)
+        for reason in ("head", "stalled", "crowded", "refused"):
+            self.http_closed.labels(reason)
         for queue in ("captions", "finals", "speech"):
             self.drops.labels(queue)
         for outcome in ("final", "lost", "echo"):

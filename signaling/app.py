@@ -18,8 +18,9 @@ from media_server.rtc.calls import Calls
 from signaling import sessions
 from signaling.auth import authorize
 from signaling.description import describe
+from signaling.door import Door
 from signaling.health import health, languages
-from signaling.keys import CALLS, DESCRIPTION, HUB, WEB
+from signaling.keys import CALLS, DESCRIPTION, DOOR, HUB, WEB
 from signaling.requests import address_of, first, flag_of, query_flag, query_text, read_json, text_of
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,12 @@ def error_response(error: PeerError) -> web.Response:
 
 
 @web.middleware
+async def through_the_door(request: web.Request, handler: Handler) -> web.StreamResponse:
+    with request.app[DOOR].request(request):
+        return await handler(request)
+
+
+@web.middleware
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Access, errors as JSON, headers. Nothing a client sends ends as a stack trace to it."""
     hub = request.app[HUB]
@@ -88,6 +95,10 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
             status=error.status,
             headers={"Allow": error.headers["Allow"]} if "Allow" in error.headers else None,
         )
+    except ConnectionError:
+        if request.transport is not None and not request.transport.is_closing():
+            raise
+        response = web.Response(status=400)  # nobody is there to read it
     except Exception:  # the last line of defence: the client gets JSON, the log gets the trace
         logger.exception("request failed", extra={"method": request.method})
         response = web.json_response(
@@ -205,9 +216,13 @@ async def favicon(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path)
 
 
-def make_app(hub: Hub, calls: Calls, web_folder: Path) -> web.Application:
-    """The application; its start-up and clean-up start and stop the hub, the engines and the calls."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[edge])
+def make_app(hub: Hub, calls: Calls, web_folder: Path, door: Door | None = None) -> web.Application:
+    """The application; its start-up and clean-up start and stop the hub, the engines and the calls.
+
+    ``door`` is told what its connections are doing; it is opened and closed by whoever made it.
+    """
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[through_the_door, edge])
+    app[DOOR] = door or Door.of(hub.settings, hub.metrics)
     app[HUB], app[CALLS], app[WEB] = hub, calls, web_folder
     app[DESCRIPTION] = describe(hub.settings)
     app.router.add_get("/", page)

@@ -9,8 +9,10 @@ from aiohttp import web
 
 from media_server.rooms.hub import Hub
 from media_server.rtc.calls import Calls
+from signaling.door import Door
 
 HUB = web.AppKey("hub", Hub)
 CALLS = web.AppKey("calls", Calls)
 WEB = web.AppKey("web", Path)
+DOOR = web.AppKey("door", Door)
 DESCRIPTION = web.AppKey("description", dict[str, Any])

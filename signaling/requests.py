@@ -12,7 +12,7 @@ from media_server.config import Settings
 from media_server.errors import BadRequest, PeerError, TooLarge
 from signaling.auth import client_address
 
-BODY_S = 15.0  # for a body of at most 64 KiB: 5 KiB/s, less than any network that could carry a call
+BODY_S = 10.0  # for a body of at most 64 KiB: 6 KiB/s, less than any network that could carry a call
 NAME_LIMIT = 128  # characters of a room's name or a session's id
 UNNAMED = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain"})
 """Types that HTTP clients put on a body when nobody told them what it is: it may well be JSON."""
