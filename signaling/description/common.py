@@ -43,7 +43,8 @@ SCHEMAS: Json = {
         },
     },
     "SourceLanguage": {
-        "description": "The language spoken, ISO 639, with or without a region; `auto` finds it out.",
+        "description": "The language spoken, ISO 639, with or without a region; `auto` finds it out. One that the "
+        "recognizer does not understand is refused (`/languages` lists them).",
         "anyOf": [
             {"type": "string", "pattern": SOURCE_LANGUAGE, "maxLength": 35},
             {"type": "string", "maxLength": 0},
