@@ -85,7 +85,7 @@ def _engine(host: EngineHost, trouble: str) -> dict[str, Any]:
         "state": host.state,
         "reason": trouble if trouble and host.state == "ready" else reason,
         "fetch": None,
-        "offMachine": capabilities.off_machine if capabilities else None,
+        "offMachine": capabilities.off_machine if capabilities else host.spec.off_machine,
         "version": capabilities.version if capabilities else "",
         "licence": capabilities.licence if capabilities else "",
     }

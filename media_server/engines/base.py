@@ -222,6 +222,8 @@ class EngineSpec:
     languages: tuple[str, ...] = ()
     """Known before loading, where it is: lets the page offer pairs while models load."""
     pairs: tuple[Pair, ...] = ()
+    off_machine: str | None = None
+    """As ``Capabilities.off_machine``, known before loading: nobody may be told too late who gets their words."""
 
     @property
     def sort(self) -> tuple[str, ...]:

@@ -128,12 +128,7 @@ class OpenAiServer:
 
     @property
     def off_machine(self) -> str | None:
-        """The server's name; None when it is this machine itself."""
-        try:
-            local = ipaddress.ip_address(self._host).is_loopback
-        except ValueError:
-            local = self._host == "localhost"
-        return None if local else self._host
+        return off_machine(self._host)
 
     def close(self) -> None:
         with self._lock:
@@ -446,3 +441,12 @@ def _proxy_headers(proxy: urllib.parse.SplitResult) -> dict[str, str]:
         return {}
     pair = f"{urllib.parse.unquote(proxy.username)}:{urllib.parse.unquote(proxy.password or '')}"
     return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"}
+
+
+def off_machine(host: str) -> str | None:
+    """The server's name; None when it is this machine itself."""
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return None if local else host

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from media_server.config import Settings
 from media_server.engines.base import EngineKind, EngineSpec
-from media_server.engines.openai_http import DEFAULT_URL
+from media_server.engines.openai_http import DEFAULT_URL, off_machine
 
 _FACTORIES = {
     "recognize": ("media_server.engines.openai_asr:OpenAiRecognizer", "ASR_PROVIDER"),
@@ -52,5 +52,6 @@ def remote(kind: EngineKind, settings: Settings) -> tuple[EngineSpec, ...]:
             },
             secrets={"api_key": settings.openai_api_key, "organization": settings.openai_org},
             reason=f"{asked_by} asks for it: {server_name(settings)}",
+            off_machine=off_machine(server_name(settings)),
         ),
     )

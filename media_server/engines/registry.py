@@ -323,6 +323,8 @@ _LICENCES = {"nllb": "CC-BY-NC-4.0", "m2m100": "MIT"}
 def _choose_voices(
     settings: Settings, found: Found, fetch: str, missing: list[Missing]
 ) -> tuple[EngineSpec, ...]:
+    from media_server.engines.gtts import receiver
+
     specs = []
     asked, local = settings.tts_engine == "gtts", settings.tts_engine in {AUTO, "piper", "gtts"}
     if asked and "gtts" in found.modules:
@@ -338,6 +340,7 @@ def _choose_voices(
                     "cache_mb": settings.tts_cache_mb,
                 },
                 reason="TTS_ENGINE asks for it; the voices behind it speak when Google does not answer",
+                off_machine=receiver(settings.gtts_url),
             )
         )
     elif asked:

@@ -104,6 +104,7 @@ def test_a_provider_that_is_asked_for_comes_first_and_the_local_engines_stand_be
     first = chosen.recognize[0]
     assert first.settings["model"] == "gpt-4o-mini-transcribe"
     assert first.reason == "ASR_PROVIDER asks for it: speech.example"
+    assert first.off_machine == "speech.example"
     assert "sk-secret" not in repr(chosen)
     assert [spec.name for spec in plan(FULL, MT_PROVIDER="openai", **OPENAI).recognize] == ["faster-whisper"]
 
@@ -134,6 +135,7 @@ def test_google_gets_texts_only_where_tts_engine_asks_for_it_and_local_voices_st
     asked = plan(found, TTS_ENGINE="gtts", GTTS_LANG="pt-PT")
     assert [spec.name for spec in asked.speak] == ["gtts", "piper", "espeak-ng"]
     assert asked.speak[0].settings["language"] == "pt-PT"
+    assert [spec.off_machine for spec in asked.speak] == ["Google", None, None]  # known before it is loaded
     without = plan(FULL, TTS_ENGINE="gtts")
     assert [spec.name for spec in without.speak] == ["piper", "espeak-ng"]
     assert any("gTTS is not installed" in entry.message for entry in without.missing)
