@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Settings may stand on the command line: make run PORT=8080 TLS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types unit bench bench-speech soak models apertium lock clean
+.PHONY: help run test check fmt lint types unit bench bench-asr bench-speech soak models apertium lock clean
 
 VENV ?= .venv
 export VENV
@@ -38,6 +38,10 @@ unit: ## Unit tests only
 bench: ## Measure calls: cost, delay and loss, beside stock aiortc
 	@sh scripts/bootstrap.sh test
 	@exec $(VENV)/bin/python -m benchmarks.rtc
+
+bench-asr: ## Measure recognition for many speakers at once
+	@sh scripts/bootstrap.sh test
+	@exec $(VENV)/bin/python -m benchmarks.asr
 
 bench-speech: ## Measure hearing, translating and speaking
 	@sh scripts/bootstrap.sh test

@@ -119,7 +119,12 @@ class Settings:
     asr_model_size: str = setting(AUTO, "Whisper size (`tiny`, `base`, ...) or a folder")
     asr_compute_type: str = setting(AUTO, "Number format of the recognizer; `auto` is int8 on a CPU")
     asr_device: str = setting(AUTO, "`cpu`, `cuda` or `auto`", choices=("auto", "cpu", "cuda"))
-    asr_workers: int = setting(0, "Recognizer processes; 0: one for two cores")
+    asr_workers: int = setting(0, "Recognizer processes; 0: one a core (at most 8), one on a GPU")
+    asr_threads: int = setting(0, "Threads of a recognizer process; 0: one")
+    asr_max_batch: int = setting(0, "Windows decoded together; 0: as many as pay on the device, 1: none")
+    asr_batch_window_ms: int = setting(
+        40, "A window waits this long for those of other speakers, while some are about to come"
+    )
     asr_partial_ms: int = setting(500, "An open utterance is recognized again this often")
     asr_ahead_ms: int = setting(200, "Silence after which the ending is worked out ahead of time")
     asr_hangover_min_ms: int = setting(300, "Silence that ends an utterance that sounds and reads finished")
@@ -278,6 +283,10 @@ def _check(settings: Settings) -> None:
         raise ConfigError("TTS_CACHE_MB should be 1 or more")
     if settings.speech_queue_secs <= 0:
         raise ConfigError("SPEECH_QUEUE_SECS should be more than 0")
+    if not 0 <= settings.asr_max_batch <= 64:
+        raise ConfigError("ASR_MAX_BATCH should be 0 to 64")
+    if not 0 <= settings.asr_batch_window_ms <= 500:
+        raise ConfigError("ASR_BATCH_WINDOW_MS should be 0 to 500")
     for name in ("max_sessions", "max_connections_per_address"):
         if getattr(settings, name) < 1:
             raise ConfigError(f"{name.upper()} should be 1 or more")

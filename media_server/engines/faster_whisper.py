@@ -32,11 +32,15 @@ from media_server.engines.whisper_text import join, runs_in_circles, segments_of
 BATCH_CPU = 8  # eight short windows together take half the time of eight alone; sixteen gain nothing more
 BATCH_GPU = 16
 POSITIONS = 448  # tokens that the decoder can hold, prompt and answer
+PROMPT_STEP = 16  # tokens
 PROMPT_TOKENS = 64  # names and terms beyond this are not read: every token of them costs time in every decode
 
 
 class FasterWhisperRecognizer:
-    """A Whisper model in a folder; ``size`` ("base") picks its padding, by default from the folder's name."""
+    """A Whisper model in a folder; ``size`` ("base") picks its padding, by default from the folder's name.
+
+    ``batch``: windows decoded together; 0 takes what pays on the device.
+    """
 
     def __init__(
         self,
@@ -45,12 +49,14 @@ class FasterWhisperRecognizer:
         compute_type: str = "int8",
         threads: int = 1,
         size: str = "",
+        batch: int = 0,
     ) -> None:
         self._folder = Path(model_dir)
         self._device = device
         self._compute_type = compute_type
         self._threads = threads
         self._size = size or self._folder.name.partition("whisper-")[2] or self._folder.name
+        self._batch = batch
         self._ladder = LADDERS.get(self._size, UNMEASURED)
 
     def load(self) -> Capabilities:
@@ -95,7 +101,7 @@ class FasterWhisperRecognizer:
             licence="MIT",
             languages=self._languages,
             pairs=pairs_into_english(self._languages) if self._multilingual else (),
-            batch=BATCH_CPU if self._on_cpu else BATCH_GPU,
+            batch=self._batch or (BATCH_CPU if self._on_cpu else BATCH_GPU),
         )
 
     def close(self) -> None:
@@ -118,7 +124,7 @@ class FasterWhisperRecognizer:
         if request.language is not None and to_whisper(request.language) not in self._codes:
             raise ValueError(f"Whisper {self._size} does not know the language {request.language}")
         language = request.language if self._multilingual else "en"
-        names = self._tokenizer.encode(" " + request.prompt.strip())[:PROMPT_TOKENS] if request.prompt else []
+        names = self._names(request.prompt) if request.prompt else []
         outputs: list[Output] = ["transcript"]
         if "english" in request.outputs and self._multilingual and language != "en":
             outputs.append("english")
@@ -133,6 +139,21 @@ class FasterWhisperRecognizer:
             candidates=frozenset(map(to_whisper, request.candidates)),
             open=outputs,
         )
+
+    def _names(self, prompt: str) -> list[int]:
+        """As many whole names as fit, said again up to a multiple of ``PROMPT_STEP``: equal lengths share a batch."""
+        terms: list[list[int]] = []
+        left = PROMPT_TOKENS
+        for term in prompt.split(","):
+            tokens: list[int] = self._tokenizer.encode(f" {term.strip()},") if term.strip() else []
+            if tokens and len(tokens) <= left:
+                terms.append(tokens)
+                left -= len(tokens)
+        flat = [token for term in terms for token in term]
+        if not flat:
+            return []
+        length = len(flat) - len(flat) % -PROMPT_STEP
+        return (flat * (length // len(flat) + 1))[-length:]
 
     def _try(self, group: list[Work]) -> None:
         """One window each of the same length, padded as the longest needs it, through encoder and decoder."""

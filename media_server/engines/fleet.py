@@ -24,7 +24,8 @@ from media_server.engines.base import (
     Turn,
     TurnRequest,
 )
-from media_server.engines.host import EngineHost
+from media_server.engines.crew import Crew
+from media_server.engines.host import QUEUE_BOUND, Call, EngineHost
 from media_server.engines.keep import Kept
 from media_server.engines.queue import Priority
 from media_server.engines.registry import Missing, Plan, Route, Routes, Step
@@ -71,9 +72,16 @@ class Fleet:
         self.voices = self._hosts(plan.speak)
 
     def _hosts(self, specs: tuple[EngineSpec, ...]) -> list[EngineHost]:
+        """Hosts of the same recognizer work off one line."""
+        crews: dict[str, Crew[Call]] = {}
+        hosts = []
         for spec in specs:
             self._metrics.expect(spec.kind, spec.name)
-        return [EngineHost(spec, metrics=self._metrics, on_state=self._changed) for spec in specs]
+            crew: Crew[Call] | None = None
+            if spec.kind == "recognize":
+                crew = crews.setdefault(_engine_of(spec), Crew(QUEUE_BOUND, self.plan.gather_s))
+            hosts.append(EngineHost(spec, metrics=self._metrics, on_state=self._changed, crew=crew))
+        return hosts
 
     @property
     def hosts(self) -> list[EngineHost]:
@@ -115,8 +123,7 @@ class Fleet:
                 {host.spec.name: _known(host).pairs for host in self.translators if host.state != "failed"},
                 {
                     host.spec.name: _known(host).pairs
-                    for host in self.recognizers[:1]
-                    if host.state != "failed"
+                    for host in [host for host in self.recognizers if host.state != "failed"][:1]
                 },
             )
         return self._routes
@@ -330,7 +337,7 @@ def _tiers(hosts: list[EngineHost], request: RecognizeRequest) -> list[list[Engi
     """Hosts of the same engine together, best engine first; those that cannot work, or cannot tell the language where
     it is asked for, only where there is no other.
     """
-    tiers = [list(same) for _, same in itertools.groupby(hosts, key=lambda host: host.spec.factory)]
+    tiers = [list(same) for _, same in itertools.groupby(hosts, key=lambda host: _engine_of(host.spec))]
     usable = [
         tier
         for tier in tiers
@@ -338,6 +345,11 @@ def _tiers(hosts: list[EngineHost], request: RecognizeRequest) -> list[list[Engi
         and (request.language is not None or _known(tier[0]).detects)
     ]
     return usable or tiers
+
+
+def _engine_of(spec: EngineSpec) -> str:
+    """Equal for specs that start the same engine several times."""
+    return f"{spec.factory} {sorted(spec.settings.items())}"
 
 
 def _patience_s(host: EngineHost, otherwise_s: float) -> float:

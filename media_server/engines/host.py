@@ -38,6 +38,7 @@ from media_server.engines.base import (
     Turn,
     TurnRequest,
 )
+from media_server.engines.crew import Crew
 from media_server.engines.keeper import Keeper, State
 from media_server.engines.messages import (
     AHEAD,
@@ -52,7 +53,7 @@ from media_server.engines.messages import (
     Result,
     Work,
 )
-from media_server.engines.queue import Place, Priority, QueueFull, WaitingLine
+from media_server.engines.queue import Place, Priority, QueueFull
 from media_server.errors import (
     EngineCrashed,
     EngineError,
@@ -72,8 +73,9 @@ HUNG_S = 2.0  # a shorter deadline says nothing about the child: the machine may
 
 
 @dataclass(eq=False, slots=True)
-class _Call(Place):
-    id: int = field(kw_only=True)
+class Call(Place):
+    """A request on its way, for hosts only."""
+
     request: Request = field(kw_only=True)
     called_at: float = field(kw_only=True)
     deadline_s: float = field(kw_only=True)
@@ -82,6 +84,10 @@ class _Call(Place):
     pieces: deque[Speech] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a piece or the outcome has come; for speech."""
+    host: EngineHost | None = None
+    """Whose child has it."""
+    id: int = 0
+    """What that child knows it by."""
     begun: bool = False
     """A piece was taken."""
     owed_since: float | None = None
@@ -94,7 +100,10 @@ class _Call(Place):
 
 
 class EngineHost:
-    """Supervises the child of one ``EngineSpec``. All methods belong to the loop that called ``start()``."""
+    """Supervises the child of one ``EngineSpec``. All methods belong to the loop that called ``start()``.
+
+    Hosts of one ``crew`` share its line: a request given to one may be answered by another.
+    """
 
     def __init__(
         self,
@@ -104,6 +113,7 @@ class EngineHost:
         on_state: Callable[[EngineHost], None] | None = None,
         clock: Clock = monotonic,
         queue_bound: int = QUEUE_BOUND,
+        crew: Crew[Call] | None = None,
     ) -> None:
         self.spec = spec
         self._metrics = metrics
@@ -111,8 +121,10 @@ class EngineHost:
         self._clock = clock
         self._tasks = TaskOwner(f"engine.{spec.kind}.{spec.name}")
         self._keeper = Keeper(spec, self, metrics, clock)
-        self._line: WaitingLine[_Call] = WaitingLine(queue_bound)
-        self._working: dict[int, _Call] = {}
+        self._crew: Crew[Call] = Crew(queue_bound) if crew is None else crew
+        self._line = self._crew.line
+        self._crew.join(self)
+        self._working: dict[int, Call] = {}
         """In the child, also those whose caller has gone."""
         self._progress_at = 0.0
         self._ids = itertools.count(1)
@@ -138,8 +150,13 @@ class EngineHost:
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue and in the child."""
+        """Requests in the line, which others may share, and in the child."""
         return len(self._line) + len(self._working)
+
+    @property
+    def usable(self) -> bool:
+        """Its child works, or will again."""
+        return self.state not in ("failed", "stopped")
 
     @property
     def pid(self) -> int | None:
@@ -154,6 +171,8 @@ class EngineHost:
     async def stop(self) -> None:
         """Ends the child; requests get ``EngineUnavailable``. Idempotent."""
         self._keeper.stopped()
+        if not self._crew.usable:
+            self._crew.stop()
         self._fail_all(EngineUnavailable(f"{self.spec.name} is stopped"))
         await self._tasks.stop()
 
@@ -273,21 +292,20 @@ class EngineHost:
         finally:
             self._leave(call, outcome)
 
-    def _submit(self, request: Request, deadline_s: float, priority: Priority, owner: str | None) -> _Call:
-        if self.state in ("failed", "stopped"):
+    def _submit(self, request: Request, deadline_s: float, priority: Priority, owner: str | None) -> Call:
+        if not self.usable:
             self._count("unavailable")
             raise EngineUnavailable(f"{self.spec.name}: {self.reason}")
-        call = _Call(
+        call = Call(
             priority,
             owner,
-            id=next(self._ids),
             request=request,
             called_at=self._clock(),
             deadline_s=deadline_s,
             outcome=asyncio.get_running_loop().create_future(),
         )
         try:
-            replaced, dropped = self._line.put(call)
+            replaced, dropped = self._crew.put(call, call.called_at)
         except QueueFull as error:
             self._count("unavailable")
             raise EngineUnavailable(f"{self.spec.name} is busy: {error}") from None
@@ -296,10 +314,10 @@ class EngineHost:
         for entry in dropped:
             self._metrics.drops.labels(self._queue).inc()
             entry.fail(Superseded("too many requests wait"))
-        self._pump()
+        self._crew.pump()
         return call
 
-    def _leave(self, call: _Call, outcome: str) -> None:
+    def _leave(self, call: Call, outcome: str) -> None:
         """The caller has its answer, or has gone."""
         self._count(outcome)
         if call.outcome.done():
@@ -309,15 +327,19 @@ class EngineHost:
             call.outcome.cancel()
         if self._line.remove(call):
             self._show_depth()
-        elif call.id in self._working and (child := self._keeper.child) is not None:
+        elif call.host is not None:
+            call.host._cancel(call)
+
+    def _cancel(self, call: Call) -> None:
+        if call.id in self._working and (child := self._keeper.child) is not None:
             child.send(Cancel(call.id))
 
-    def _too_late(self, call: _Call) -> EngineError:
-        if call.id in self._working or self.state == "ready":
+    def _too_late(self, call: Call) -> EngineError:
+        if call.host is not None or self.state == "ready":
             return EngineTimeout(f"{self.spec.name} did not answer within {call.deadline_s:g} s")
         return EngineUnavailable(f"{self.spec.name} is {self.state}: {self.reason or 'not loaded yet'}")
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Hands waiting requests to the child as far as it may have them."""
         known = self.capabilities
         beside = known.concurrent if known is not None else 1
@@ -327,20 +349,26 @@ class EngineHost:
         while (
             (child := self._keeper.child) is not None and self.state == "ready" and len(self._working) < room
         ):
+            now = self._clock()
+            since = min((call.called_at for call in self._line.partials), default=now)
+            if most > 1 and self._crew.gathers(most, since, now):
+                break
             batch = self._line.take(most)
             if not batch:
                 break
+            for call in batch:
+                call.host, call.id = self, next(self._ids)
             try:
                 child.send(Work(tuple(c.id for c in batch), tuple(c.request for c in batch)))
             except wire.WireError as error:
                 for call in batch:
+                    call.host = None
                     if len(batch) == 1:
                         call.fail(EngineFailed(f"the request cannot be sent: {error}"))
                     else:
                         call.alone = True
                         self._line.put_back(call)
                 continue
-            now = self._clock()
             for call in batch:
                 call.owed_since = now
                 self._working[call.id] = call
@@ -349,14 +377,16 @@ class EngineHost:
                     self._metrics.asr_queue_wait.labels(call.priority).observe(wait_ms)
         self._show_depth()
 
-    def _ask_for_next(self, call: _Call) -> None:
+    def _ask_for_next(self, call: Call) -> None:
+        """Of speech, whose hosts share no line."""
         if call.id in self._working and (child := self._keeper.child) is not None:
             if call.owed_since is None:
                 call.owed_since = self._clock()
             child.send(Next(call.id))
 
     def _fail_all(self, error: EngineError) -> None:
-        for call in [*self._line.clear(), *self._working.values()]:
+        waiting = [] if self._crew.usable else self._line.clear()
+        for call in [*waiting, *self._working.values()]:
             call.fail(error)
         self._working.clear()
         self._show_depth()
@@ -377,7 +407,7 @@ class EngineHost:
             self._fail_all(EngineUnavailable(f"{self.spec.name}: {reason}"))
         if self._on_state is not None:
             self._on_state(self)
-        self._pump()
+        self._crew.pump()
 
     def heed(self, message: Message) -> None:
         if not isinstance(message, Answer | Piece | Done | Failed):
@@ -400,7 +430,7 @@ class EngineHost:
         elif not call.outcome.done():
             call.outcome.set_result(message.result if isinstance(message, Answer) else None)
         call.news.set()
-        self._pump()
+        self._crew.pump()
 
     def stalled(self, now: float) -> str:
         owed = [call for call in self._working.values() if call.owed_since is not None]
@@ -426,7 +456,7 @@ class EngineHost:
             if call.alone or call.begun:
                 call.fail(EngineCrashed(f"{self.spec.name} crashed: the child {reason}"))
             else:
-                call.alone, call.owed_since = True, None
+                call.alone, call.owed_since, call.host = True, None, None
                 call.pieces.clear()
                 self._line.put_back(call)
         self._show_depth()

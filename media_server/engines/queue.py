@@ -10,6 +10,7 @@ refused when ``bound`` of its class wait. Pure: no clock, no tasks; the caller t
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +45,15 @@ class WaitingLine[P: Place]:
 
     def _of(self, priority: Priority) -> list[P]:
         return {"final": self._finals, "partial": self._partials, "background": self._background}[priority]
+
+    @property
+    def has_finals(self) -> bool:
+        return bool(self._finals)
+
+    @property
+    def partials(self) -> Sequence[P]:
+        """In the order in which they will be taken."""
+        return self._partials
 
     def put(self, entry: P) -> tuple[list[P], list[P]]:
         """Adds an entry; returns those whose place it took and those that the bound cost (it may be one)."""

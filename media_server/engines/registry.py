@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from media_server.config import AUTO, Settings
+from media_server.engines import whisper_choice
 from media_server.engines.base import EngineKind, EngineSpec, Pair
 from media_server.engines.openai_specs import providers, remote, server_name
 from media_server.engines.translation_models import (
@@ -27,9 +28,7 @@ from media_server.engines.translation_models import (
 from media_server.models.store import ModelStore
 from media_server.models.wanted import is_local
 
-ASR_PREFERENCE = ("large-v3-turbo", "medium", "small", "base", "tiny")
-"""For ``auto`` on a GPU, best first; on a CPU the first of these that keeps up live is ``base``."""
-CPU_PREFERENCE = ("base", "tiny", "base.en", "tiny.en")
+MOST_WORKERS = 8  # each holds the weights once more
 TURN_MODEL = "smart-turn-v3.2"
 _MODULES = (
     "faster_whisper", "ctranslate2", "piper", "espeakng_loader", "onnxruntime", "gtts", "sentencepiece",
@@ -73,6 +72,8 @@ class Plan:
     translate: tuple[EngineSpec, ...] = ()
     speak: tuple[EngineSpec, ...] = ()
     missing: tuple[Missing, ...] = ()
+    gather_s: float = 0.0
+    """Partial windows may wait so long for those of other speakers."""
 
     @property
     def specs(self) -> tuple[EngineSpec, ...]:
@@ -84,8 +85,8 @@ def look_around(settings: Settings, store: ModelStore) -> Found:
     from media_server.engines.apertium import installed_pairs
 
     whisper = {}
-    for size in (*ASR_PREFERENCE, *CPU_PREFERENCE, settings.asr_model_size):
-        folder = store.path(f"whisper-{size}") if size != AUTO and "/" not in size else None
+    for size in dict.fromkeys((*whisper_choice.SIZES, whisper_choice.named(settings.asr_model_size))):
+        folder = store.path(f"whisper-{size}") if size != AUTO and Path(size).name == size else None
         if folder is not None:
             whisper[size] = str(folder)
     explicit = Path(settings.asr_model_size).expanduser()
@@ -148,6 +149,7 @@ def choose(settings: Settings, found: Found, fetch: str) -> Plan:
         (*remote("translate", settings), *translate),
         (*remote("speak", settings), *speak),
         tuple(_behind_a_provider(entry, settings) for entry in missing),
+        gather_s=settings.asr_batch_window_ms / 1000,
     )
 
 
@@ -165,48 +167,50 @@ def _choose_recognizer(
     if not {"faster_whisper", "ctranslate2"} <= found.modules:
         missing.append(Missing("recognize", "faster-whisper is not installed.", "make run"))
         return ()
-    device = settings.asr_device
-    if device == AUTO:
-        device = "cuda" if found.cuda else "cpu"
+    choice = whisper_choice.choose(settings, found.whisper, found.cuda)
     wanted = settings.asr_model_size
-    if wanted != AUTO:
-        size = wanted if wanted in found.whisper else ""
-        reason = "ASR_MODEL_SIZE asks for it"
-        if not size:
-            missing.append(
-                Missing("recognize", f"Whisper {wanted} is not here.", f"{fetch} whisper-{wanted}")
-            )
-    else:
-        size = ""
-        reason = ""
-    if not size:
-        order = ASR_PREFERENCE if device == "cuda" else CPU_PREFERENCE
-        size = next((name for name in order if name in found.whisper), "")
-        reason = (
-            "the best model here for a GPU" if device == "cuda" else "the best model here that keeps up live"
-        )
-    if not size:
-        if wanted == AUTO:
-            missing.append(
-                Missing(
-                    "recognize",
-                    "No Whisper model is here, so nothing is recognized.",
-                    f"{fetch} whisper-base",
-                )
-            )
+    if choice.missing and ("/" in wanted or "\\" in wanted):
+        words = f"ASR_MODEL_SIZE names {wanted}, which is no folder with Whisper's weights (model.bin)."
+        missing.append(Missing("recognize", words, f"{fetch} whisper-base"))
+    elif choice.missing:
+        name = f"whisper-{whisper_choice.named(wanted)}"
+        missing.append(Missing("recognize", f"Whisper {wanted} is not here.", f"{fetch} {name}"))
+    elif not choice.size:
+        words = "No Whisper model is here, so nothing is recognized."
+        missing.append(Missing("recognize", words, f"{fetch} whisper-base"))
+    if not choice.size:
         return ()
+    specs = _whisper(settings, found, choice, "faster-whisper")
+    standby = whisper_choice.behind(choice, found.whisper)
+    if standby is None:
+        return specs
+    own_format = replace(settings, asr_compute_type=AUTO)
+    return (*specs, *_whisper(own_format, found, standby, "faster-whisper-cpu")[:1])
+
+
+def _whisper(
+    settings: Settings, found: Found, choice: whisper_choice.Choice, name: str
+) -> tuple[EngineSpec, ...]:
+    """One spec for each worker."""
+    on_gpu = choice.device == "cuda"
     compute = settings.asr_compute_type
     if compute == AUTO:
-        compute = "float16" if device == "cuda" else "int8"
-    workers = settings.asr_workers or (1 if device == "cuda" else max(1, found.cores // 2))
+        compute = choice.compute_type
     spec = EngineSpec(
         kind="recognize",
-        name="faster-whisper",
+        name=name,
         factory="media_server.engines.faster_whisper:FasterWhisperRecognizer",
-        settings={"model_dir": found.whisper[size], "device": device, "compute_type": compute, "threads": 1},
-        reason=reason,
+        settings={
+            "model_dir": found.whisper[choice.size],
+            "device": choice.device,
+            "compute_type": compute,
+            "threads": settings.asr_threads or 1,
+            "batch": settings.asr_max_batch,
+        },
+        reason=choice.reason,
     )
-    return (spec, *(replace(spec, name=f"{spec.name}-{number}") for number in range(2, workers + 1)))
+    workers = settings.asr_workers or (1 if on_gpu else min(found.cores, MOST_WORKERS))
+    return (spec, *(replace(spec, name=f"{name}-{number}") for number in range(2, workers + 1)))
 
 
 def _choose_turn(found: Found, fetch: str, missing: list[Missing]) -> tuple[EngineSpec, ...]:

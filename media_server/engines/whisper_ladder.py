@@ -17,7 +17,9 @@ from media_server.engines.log_mel import Samples
 from media_server.engines.whisper_text import cut_loop
 
 WINDOW_FRAMES = 3000  # frames of 10 ms in the longest window, 30 s
-SIMILAR = 1.3  # windows are decoded together while the longest is at most so many times the shortest
+PASS_FRAMES = (
+    900  # a pass of the decoder costs as much as encoding so many frames, `base` and `tiny.en` alike
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,33 @@ class Work:
 
 
 def groups(works: Sequence[Work]) -> list[list[Work]]:
-    """Windows that go together: searched alike, prompts of one length, lengths that are much the same."""
+    """Windows that go together: searched alike, prompts of one length, padded to the longest of their group.
+
+    Each group costs one pass of the decoder (``PASS_FRAMES``), each window the encoding of its group's length; the
+    split with the lowest sum is taken.
+    """
 
     def kind(work: Work) -> tuple[int, float, int]:
         return (work.rung.beam, work.rung.temperature, len(work.prompt))
 
     found: list[list[Work]] = []
     for _, alike in itertools.groupby(sorted(works, key=kind), key=kind):
-        for work in sorted(alike, key=lambda work: work.frames):
-            if found and kind(found[-1][0]) == kind(work) and work.frames <= found[-1][0].frames * SIMILAR:
-                found[-1].append(work)
-            else:
-                found.append([work])
+        found += _split(sorted(alike, key=lambda work: work.frames))
     return found
+
+
+def _split(works: Sequence[Work]) -> list[list[Work]]:
+    """The cheapest split of windows in the order of their lengths."""
+    best: list[tuple[int, int]] = [(0, 0)]
+    """For the first so many windows: the lowest cost, and where the last group of that split begins."""
+    for end in range(1, len(works) + 1):
+        best.append(
+            min(
+                (best[start][0] + PASS_FRAMES + (end - start) * works[end - 1].frames, start)
+                for start in range(end)
+            )
+        )
+    cuts = [len(works)]
+    while cuts[-1]:
+        cuts.append(best[cuts[-1]][1])
+    return [list(works[start:end]) for start, end in itertools.pairwise(reversed(cuts))]

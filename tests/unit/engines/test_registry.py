@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from media_server import config
 from media_server.engines.base import Pair
 from media_server.engines.registry import Found, Plan, Routes, choose
@@ -15,7 +17,7 @@ FULL = Found(
     turn="/m/turn.onnx",
     piper={"en_US-joe-medium": "en"},
     apertium=(Pair("en", "es", 60),),
-    cores=2,
+    cores=1,
 )
 
 
@@ -59,9 +61,58 @@ def test_the_number_format_follows_the_device() -> None:
     assert plan(gpu, ASR_DEVICE="cpu").recognize[0].settings["model_dir"] == "b"
 
 
+def test_a_gpu_that_turns_out_to_be_of_no_use_has_the_cpu_behind_it() -> None:
+    gpu = Found(modules=ALL, whisper={"base": "b", "small": "s"}, cuda=True, cores=8)
+    specs = plan(gpu, ASR_COMPUTE_TYPE="int8_float16").recognize
+    assert [(spec.settings["device"], spec.settings["model_dir"]) for spec in specs] == [
+        ("cuda", "s"),
+        ("cpu", "b"),
+    ]
+    assert [spec.settings["compute_type"] for spec in specs] == ["int8_float16", "int8"]
+    assert "takes over" in specs[1].reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "source", "there", "chosen"),
+    [
+        ("tiny", "auto", ("tiny", "tiny.en"), "tiny"),
+        ("tiny", "en", ("tiny", "tiny.en"), "tiny.en"),
+        ("tiny", "en", ("tiny",), "tiny"),
+        ("tiny", "auto", ("tiny.en", "base"), "base"),
+        ("whisper-small", "auto", ("small", "base"), "small"),
+        ("turbo", "auto", ("large-v3-turbo", "base"), "large-v3-turbo"),
+        ("distil-large-v3", "en", ("distil-large-v3", "base"), "distil-large-v3"),
+        ("auto", "auto", ("small", "medium"), "small"),
+        ("auto", "auto", ("large-v3-turbo", "base", "tiny"), "base"),
+        ("auto", "auto", ("tiny.en",), "tiny.en"),
+    ],
+)
+def test_the_size_follows_the_setting_and_what_is_there(
+    wanted: str, source: str, there: tuple[str, ...], chosen: str
+) -> None:
+    found = Found(modules=ALL, whisper={size: f"/m/{size}" for size in there})
+    (spec, *_) = plan(found, ASR_MODEL_SIZE=wanted, DEFAULT_SRC_LANG=source).recognize
+    assert spec.settings["model_dir"] == f"/m/{chosen}"
+
+
+def test_a_size_that_is_not_here_is_named_with_what_stands_in() -> None:
+    fallen = plan(ASR_MODEL_SIZE="turbo")
+    assert fallen.missing[0].command == "models fetch whisper-large-v3-turbo"
+    assert fallen.recognize[0].reason.startswith("ASR_MODEL_SIZE=turbo is not here")
+    folder = plan(ASR_MODEL_SIZE="/srv/mine")
+    assert "/srv/mine" in folder.missing[0].message
+    assert folder.missing[0].command == "models fetch whisper-base"
+
+
+def test_how_windows_are_decoded_together_is_set() -> None:
+    chosen = plan(ASR_MAX_BATCH="4", ASR_BATCH_WINDOW_MS="25", ASR_THREADS="2")
+    assert (chosen.recognize[0].settings["batch"], chosen.recognize[0].settings["threads"]) == (4, 2)
+    assert chosen.gather_s == 0.025
+
+
 def test_more_cores_mean_more_recognizers_unless_told() -> None:
-    workers = plan(Found(modules=ALL, whisper={"base": "b"}, cores=8)).recognize
-    assert len({spec.name for spec in workers}) == 4
+    workers = plan(Found(modules=ALL, whisper={"base": "b"}, cores=12)).recognize
+    assert len({spec.name for spec in workers}) == 8
     assert len(plan(ASR_WORKERS="3").recognize) == 3
 
 
