@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Settings may stand on the command line: make run PORT=8080 TLS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types unit bench bench-asr bench-speech soak models apertium lock clean
+.PHONY: help run test check fmt lint types unit bench bench-asr bench-speech soak loadtest swarm models apertium lock clean
 
 VENV ?= .venv
 export VENV
@@ -50,6 +50,13 @@ bench-speech: ## Measure hearing, translating and speaking
 soak: ## 1,000 calls, half of them killed: nothing may be left behind
 	@sh scripts/bootstrap.sh test
 	@SOAK_CALLS=$${SOAK_CALLS:-1000} exec $(VENV)/bin/python -m pytest tests/chaos/test_soak.py --timeout 3600
+
+loadtest: ## Load the WebSockets with k6 (SERVER=http://localhost:5000; k6 is built where it is missing)
+	@exec sh scripts/loadtest.sh
+
+swarm: ## WebRTC callers at a running server: latency, gaps, CPU (SWARM="--callers 1,2,4 --loss 0.05")
+	@sh scripts/bootstrap.sh test
+	@exec $(VENV)/bin/python -m loadtest.webrtc_swarm $(SWARM)
 
 models: ## Fetch the default models
 	@sh scripts/bootstrap.sh run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -12,7 +13,7 @@ import time
 import wave
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -54,6 +55,14 @@ def _place(piece: np.ndarray[Any, Any], voice: np.ndarray[Any, Any]) -> int:
     return int(np.argmax(products / np.sqrt(power + 1.0)))
 
 
+class Answering(Protocol):
+    """A server that answers ``{"offer": sdp}`` with ``{"answer": sdp}`` and ``{"stats": 1}`` with ``cpu`` (seconds),
+    ``memory`` (bytes) and counts of frames.
+    """
+
+    async def ask(self, request: dict[str, Any]) -> dict[str, Any]: ...
+
+
 class Quiet(MediaStreamTrack):
     """Keeps aiortc's own sender asleep: the load speaks in its place."""
 
@@ -71,6 +80,8 @@ class Watched:
     came: int
     delays: list[float]
     """Seconds from sending a frame to its return."""
+    gaps: list[float]
+    """Seconds between the arrivals of frames that follow each other."""
 
     @property
     def on_time(self) -> bool:
@@ -79,6 +90,23 @@ class Watched:
             return False
         fastest = min(self.delays)
         return sum(delay - fastest <= LATE for delay in self.delays) >= ON_TIME * len(self.delays)
+
+
+async def _connect(pc: RTCPeerConnection, server: Answering, looped: bool) -> None:
+    pc.addTrack(Quiet())
+    acknowledged = asyncio.Event()
+    if looped:
+        channel = pc.createDataChannel("captions")
+        channel.on("open", lambda: channel.send('{"type":"loopback","on":true}'))
+        channel.on("message", lambda text: acknowledged.set() if '"ack"' in text else None)
+    await pc.setLocalDescription()
+    reply = await server.ask({"offer": pc.localDescription.sdp})
+    await pc.setRemoteDescription(RTCSessionDescription(reply["answer"], "answer"))
+    deadline = time.monotonic() + 20
+    while pc.connectionState != "connected" or (looped and not acknowledged.is_set()):
+        if time.monotonic() > deadline:
+            raise TimeoutError("a caller did not connect")
+        await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -95,17 +123,16 @@ class Caller:
     sent: int = 0
 
     @classmethod
-    async def make(cls, server: ServerProcess, payloads: list[bytes], loss: float, seed: int) -> Caller:
+    async def make(
+        cls, server: Answering, payloads: list[bytes], loss: float, seed: int, looped: bool = False
+    ) -> Caller:
+        """Connected. ``looped``: asks over a data channel to hear itself, as the call page does."""
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        pc.addTrack(Quiet())
-        await pc.setLocalDescription()
-        reply = await server.ask({"offer": pc.localDescription.sdp})
-        await pc.setRemoteDescription(RTCSessionDescription(reply["answer"], "answer"))
-        deadline = time.monotonic() + 20
-        while pc.connectionState != "connected":
-            if time.monotonic() > deadline:
-                raise TimeoutError("a caller did not connect")
-            await asyncio.sleep(0.01)
+        try:
+            await _connect(pc, server, looped)
+        except BaseException:
+            await pc.close()
+            raise
         caller = cls(pc, payloads, loss, seed)
         caller._take_over()
         return caller
@@ -189,7 +216,13 @@ class Caller:
             for frame, at in self._came
             if self._mark <= frame < until and frame < len(self._sent_at)
         ]
-        return Watched(until - self._mark, len(delays), delays)
+        came = [(frame, at) for frame, at in self._came if self._mark <= frame < until]
+        gaps = [
+            now - before
+            for (earlier, before), (frame, now) in itertools.pairwise(came)
+            if frame == earlier + 1
+        ]
+        return Watched(until - self._mark, len(delays), delays, gaps)
 
 
 class ServerProcess:
@@ -251,13 +284,18 @@ class Measured:
     frames: dict[str, float]
     """Counted by the server, in this stretch."""
     sent: int
+    spread_ms: list[float]
+    """How much later than the fastest packet of its caller each one came, in order of size."""
+    gaps_ms: list[float]
+    """Between the arrivals of frames that follow each other, in order of size."""
 
 
 class Load:
     """Callers of one server, more and more of them."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: Answering, *, looped: bool = False, seed: int = 0) -> None:
         self._server = server
+        self._looped, self._seed = looped, seed
         self._payloads, self._voice = prepared()
         self._callers: list[Caller] = []
         self._task: asyncio.Task[None] | None = None
@@ -267,8 +305,8 @@ class Load:
 
     async def grow(self, count: int, loss: float = 0.0) -> None:
         while len(self._callers) < count:
-            seed = len(self._callers)
-            self._callers.append(await Caller.make(self._server, self._payloads, loss, seed))
+            seed = self._seed + len(self._callers)
+            self._callers.append(await Caller.make(self._server, self._payloads, loss, seed, self._looped))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="load")
 
@@ -308,6 +346,8 @@ class Load:
             memory=after["memory"],
             frames={k: after[k] - before[k] for k in ("played", "recovered", "concealed")},
             sent=sum(caller.sent for caller in self._callers) - sent,
+            spread_ms=[value * 1000 for value in spread],
+            gaps_ms=sorted(gap * 1000 for watched in seen for gap in watched.gaps),
         )
 
     async def close(self) -> None:

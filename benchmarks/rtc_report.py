@@ -59,16 +59,16 @@ class Report:
             f"<td>{row.stock:.4g}</td><td>{row.ratio:.2f}</td><td>{escape(row.bar)}</td></tr>"
             for row in self.rows
         )
-        plots = "".join(_svg(plot) for plot in self.plots)
+        plots = "".join(svg(plot) for plot in self.plots)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return (
-            f"<!doctype html><html lang=en><meta charset=utf-8><title>Calls, measured</title>{_STYLE}"
+            f"<!doctype html><html lang=en><meta charset=utf-8><title>Calls, measured</title>{STYLE}"
             f"<h1>Calls, measured</h1><p>{escape(self.machine)}</p><table><tr><th></th><th>ours</th>"
             f"<th>stock</th><th>stock / ours</th><th>bar</th></tr>{cells}</table>{notes}{plots}</html>"
         )
 
 
-_STYLE = (
+STYLE = (
     "<style>body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse}svg{margin:1rem 1rem 0 0}"
     "td,th{padding:.2rem .8rem;border-bottom:1px solid #ccc;text-align:right}"
@@ -78,7 +78,7 @@ _COLOURS = ("#0a6", "#c40", "#06c", "#849")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 440, 280, 50, 40, 24
 
 
-def _svg(plot: Plot) -> str:
+def svg(plot: Plot) -> str:
     """A line chart; both axes start at zero."""
     xs = [x for series in plot.series for x, _ in series.points] or [1]
     ys = [y for series in plot.series for _, y in series.points] or [1]

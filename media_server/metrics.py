@@ -10,6 +10,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -25,6 +26,9 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each one, which no dashboard of ours reads
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(
+            registry=registry
+        )  # CPU time, memory, file descriptors of this process, where Linux says it
 
         def histogram(name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
             return Histogram(name, text, labels, buckets=_MS, registry=registry)
