@@ -70,6 +70,9 @@ class Settings:
         512, "TCP connections of one address at a time; idle ones give way first. Not for `TRUSTED_PROXIES`"
     )
     max_sessions: int = setting(16, "Calls at a time; more are refused with 503 and `Retry-After`")
+    max_uploads: int = setting(
+        4, "Recordings and texts of the OpenAI-compatible endpoints worked on at a time; more get 429"
+    )
     resume_secs: float = setting(
         30.0, "A call whose network is lost is kept this long for its page to come back"
     )
@@ -276,6 +279,8 @@ def _check(settings: Settings) -> None:
     if not 100 <= settings.asr_partial_ms <= 10_000:
         raise ConfigError("ASR_PARTIAL_MS should be 100 to 10000")
     _check_openai(settings)
+    if settings.max_uploads < 0:
+        raise ConfigError("MAX_UPLOADS should be 0 (none) or more")
     address = urlsplit(settings.gtts_url)
     if address.scheme not in {"http", "https"} or not address.hostname:
         raise ConfigError(f"GTTS_URL={settings.gtts_url!r}: should be an address like https://host")

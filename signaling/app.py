@@ -15,10 +15,11 @@ from media_server.ice import ice_servers
 from media_server.languages import language_code, target_code
 from media_server.rooms.hub import Hub
 from media_server.rtc.calls import Calls
-from signaling import sessions
+from signaling import openai_api, sessions
 from signaling.auth import authorize
 from signaling.description import describe
 from signaling.door import Door
+from signaling.headers import dress
 from signaling.health import health, languages
 from signaling.keys import CALLS, DESCRIPTION, DOOR, HUB, WEB
 from signaling.requests import address_of, first, flag_of, query_flag, query_text, read_json, text_of
@@ -29,37 +30,23 @@ MAX_BODY = 64 * 1024  # an offer is some 2 to 8 KiB; the SDP in it may have 32 K
 PUBLIC = ("/", "/health", "/favicon.ico", "/static/", "/openapi.json")
 """Open without a key: the page, its files and the description hold no secrets; health says less to strangers."""
 
-CSP = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "media-src 'self' blob: mediastream:",
-        "connect-src 'self'",
-        "worker-src 'self'",
-        "manifest-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-HEADERS = {
-    "Content-Security-Policy": CSP,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "microphone=(self)",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def error_response(error: PeerError) -> web.Response:
-    """The JSON body of every refusal: ``{"error": {"code", "message"}}``."""
+def error_response(
+    request: web.Request, status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> web.Response:
+    """The JSON body of every refusal: ``{"error": {"code", "message"}}``, on OpenAI's paths with what it adds."""
+    if request.path.startswith(openai_api.PREFIX):
+        body = openai_api.openai_error(status, code, message)
+    else:
+        body = {"error": {"code": code, "message": message}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def refusal(request: web.Request, error: PeerError) -> web.Response:
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
-    body = {"error": {"code": error.code, "message": error.message}}
-    return web.json_response(body, status=error.status, headers=headers)
+    return error_response(request, error.status, error.code, error.message, headers)
 
 
 @web.middleware
@@ -84,16 +71,18 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     except PeerError as error:
         if request.path == "/offer":
             hub.metrics.offers_refused.labels(error.code).inc()
-        response = error_response(error)
+        response = refusal(request, error)
     except web.HTTPRequestEntityTooLarge:
-        response = error_response(TooLarge("The request is too large."))
+        response = refusal(request, TooLarge("The request is too large."))
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = web.json_response(
-            {"error": {"code": error.reason.upper().replace(" ", "_"), "message": f"{error.reason}."}},
-            status=error.status,
-            headers={"Allow": error.headers["Allow"]} if "Allow" in error.headers else None,
+        response = error_response(
+            request,
+            error.status,
+            error.reason.upper().replace(" ", "_"),
+            f"{error.reason}.",
+            {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None,
         )
     except ConnectionError:
         if request.transport is not None and not request.transport.is_closing():
@@ -101,11 +90,8 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = web.Response(status=400)  # nobody is there to read it
     except Exception:  # the last line of defence: the client gets JSON, the log gets the trace
         logger.exception("request failed", extra={"method": request.method})
-        response = web.json_response(
-            {"error": {"code": "INTERNAL", "message": "Something went wrong on the server."}}, status=500
-        )
-    response.headers.update(HEADERS)
-    _allow_origin(request, response)
+        response = error_response(request, 500, "INTERNAL", "Something went wrong on the server.")
+    dress(request, response)
     return response
 
 
@@ -114,19 +100,6 @@ def _public(path: str) -> bool:
         path == public or (len(public) > 1 and public[-1] == "/" and path.startswith(public))
         for public in PUBLIC
     )
-
-
-def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
-    """CORS for the pages of ``ALLOWED_ORIGINS`` (Fetch standard, CORS protocol)."""
-    origin = request.headers.get("Origin", "")
-    if origin and origin.rstrip("/") in {
-        allowed.rstrip("/") for allowed in request.app[HUB].settings.allowed_origins
-    }:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Vary"] = "Origin"
-        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
-        response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
 
 
 async def offer(request: web.Request) -> web.Response:
@@ -235,6 +208,7 @@ def make_app(hub: Hub, calls: Calls, web_folder: Path, door: Door | None = None)
     app.router.add_get("/metrics", get_metrics)
     app.router.add_get("/openapi.json", get_description)
     sessions.add_routes(app)
+    openai_api.add_routes(app)
     app.cleanup_ctx.append(_lifetime)
     return app
 

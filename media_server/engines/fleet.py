@@ -286,6 +286,7 @@ class Fleet:
     async def speak(self, request: SpeakRequest) -> AsyncGenerator[Speech]:
         """Pieces of speech, from the next voice when one fails before its first piece. Raises EngineError."""
         error: EngineError = EngineUnavailable("no voice speaks this language")
+        priority: Priority = "final" if request.live else "background"
         for host in self.voices:
             if (
                 host.state not in {"ready", "restarting", "loading"}
@@ -300,7 +301,9 @@ class Fleet:
             begun = False
             started = self._clock()
             try:
-                async with aclosing(host.speak(request, deadline_s=SPEAK_DEADLINE_S)) as pieces:
+                async with aclosing(
+                    host.speak(request, deadline_s=SPEAK_DEADLINE_S, priority=priority)
+                ) as pieces:
                     async for piece in pieces:
                         if not begun:
                             begun = True

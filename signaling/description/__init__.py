@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from media_server import __version__
 from media_server.config import Settings
-from signaling.description import calls, common, pages, server
+from signaling.description import calls, common, openai, pages, server
 from signaling.description.common import Json
 
-AREAS = (pages, calls, server)
+AREAS = (pages, calls, openai, server)
 
 ABOUT = (
     "A live interpreter: a microphone goes in over WebRTC or a WebSocket, captions and a spoken translation come "

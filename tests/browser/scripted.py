@@ -16,7 +16,7 @@ from aiohttp import web
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 
-from signaling.app import HEADERS
+from signaling.headers import HEADERS
 
 WEB = Path(__file__).resolve().parents[2] / "web"
 

@@ -10,6 +10,7 @@ import pytest
 FORBIDDEN = {
     "media_server/engines": ("aiortc", "aioice", "aiohttp", "signaling", "compat_ws"),
     "media_server/audio": ("aiortc", "aioice", "aiohttp", "signaling", "compat_ws"),
+    "media_server/uploads": ("aiortc", "aioice", "aiohttp", "media_server.rtc", "signaling", "compat_ws"),
     "media_server/pipeline": ("aiortc", "aioice", "aiohttp", "signaling", "compat_ws"),
     "media_server/models": ("aiortc", "aioice", "aiohttp", "signaling", "compat_ws"),
     "media_server/privacy": ("aiortc", "aioice", "aiohttp", "signaling", "compat_ws"),
