@@ -8,7 +8,7 @@ from typing import Any
 
 from media_server import glossary
 from media_server.errors import BadRequest
-from media_server.events import Caption, Goodbye, Lost, RoomEvent, Speaking, Status
+from media_server.events import Caption, Goodbye, Lag, Lost, RoomEvent, Speaking, Status
 from media_server.glossary import Glossary
 from media_server.languages import language_code
 
@@ -45,6 +45,8 @@ def _fields(event: RoomEvent) -> dict[str, Any]:
             return shared
         case Speaking():
             return {"type": "speaking", "speaker": event.speaker, "on": event.on, "at_ms": event.at_ms}
+        case Lag():
+            return {"type": "stats", "id": event.utterance, "lag_ms": event.lag_ms}
         case Lost():
             return {
                 "type": "lost",

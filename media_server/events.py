@@ -92,6 +92,15 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """An utterance begins to be heard in this language so long after its speech had ended."""
+
+    utterance: str
+    language: str
+    lag_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Something about a stage that people should know."""
 
@@ -109,4 +118,4 @@ class Goodbye:
     retry_after_s: int | None = None
 
 
-type RoomEvent = Speaking | Caption | Lost | Status | Goodbye
+type RoomEvent = Speaking | Caption | Lag | Lost | Status | Goodbye

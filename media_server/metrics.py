@@ -71,8 +71,10 @@ class Metrics:
         self.drops = counter("lai_drops", "Entries dropped by a bound", ("queue",))
         self.utterances = counter("lai_utterances", "Utterances ended", ("outcome",))
         self.speech_lag = histogram(
-            "lai_speech_lag_ms", "Interpretation waiting to be heard when it is queued"
+            "lai_speech_lag_ms",
+            "End of speech to its interpretation being heard, what is heard before it included",
         )
+        self.speech_texts = counter("lai_speech_texts", "Translations given to a voice, or not", ("outcome",))
         self.loop_lag = histogram("lai_loop_lag_ms", "How late the event loop runs")
         self.audio_late = histogram("lai_audio_late_ms", "How late the pacer of outgoing audio runs")
         self.rtp_dropped = counter("lai_rtp_dropped", "Datagrams and packets refused", ("reason",))
@@ -85,6 +87,8 @@ class Metrics:
             self.http_closed.labels(reason)
         for queue in ("captions", "finals", "speech"):
             self.drops.labels(queue)
+        for outcome in ("spoken", "merged", "skipped", "failed"):
+            self.speech_texts.labels(outcome)
         for outcome in ("final", "lost", "echo"):
             self.utterances.labels(outcome)
 

@@ -4,15 +4,16 @@ Finals are translated in the order they were said, and spoken in that order by a
 waits for a voice. The ending of an utterance is worked out ahead of time (``anticipated``): when the final comes with
 the same text, its translation and the first pieces of its voice are there.
 
-Queues: at most ``FINALS`` finals wait for translation and as many for a voice. When the voice falls behind, the
-oldest text waiting for it is left out and its caption says so; captions are never dropped.
+Queues: at most ``FINALS`` finals wait for translation and as many for a voice. When the voice falls behind, texts
+that wait are spoken as one, faster, and left out when they would be heard too late (``pipeline.speak``); their
+captions say so. Captions are never dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
@@ -24,16 +25,17 @@ from media_server.engines.fleet import Fleet
 from media_server.engines.keep import missing_terms, put_back
 from media_server.engines.registry import Route
 from media_server.errors import EngineError, Superseded
-from media_server.events import Anticipated, Caption, Heard, Spoken
+from media_server.events import Anticipated, Caption, Heard, Lag, Spoken
 from media_server.glossary import EMPTY, Glossary
 from media_server.metrics import Metrics
-from media_server.pipeline.speak import SpeechLag
+from media_server.pipeline.speak import LEAD_S, Beginnings, SpeechLag, Waiting
 from media_server.pipeline.translate import LiveCaption
 from media_server.tasks import TaskOwner
 
 FINALS = 64  # a minute or more of talk; a queue this long means that an engine is down
 OPEN_CAPTIONS = 8  # utterances of one speaker that are open at a time: one, and those being translated
 AHEAD_PIECES = 256
+LONGEST_NAP_S = 0.25  # the listeners' queues may shrink at once: somebody leaves, or skips
 
 SKIPPED = "Not spoken: the interpretation was too far behind."
 NOT_SPOKEN = "No voice could speak this."
@@ -47,6 +49,8 @@ class _Ahead:
     pieces: asyncio.Queue[Speech | None]
     task: asyncio.Task[None] | None = None
     translation: asyncio.Future[tuple[str, str]] | None = None
+    voiced: bool = False
+    """A voice speaks it; there is no use in that while others wait to be heard before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class _Text:
 
     caption: Caption
     ended_at_s: float
+    came_at_s: float
     ahead: _Ahead | None
 
 
@@ -68,12 +73,15 @@ class Channel:
         fleet: Fleet,
         metrics: Metrics,
         clock: Clock,
-        publish: Callable[[Caption | Spoken], None],
+        publish: Callable[[Caption | Lag | Spoken], None],
         *,
         speech_limit_s: float,
         wants_voice: Callable[[], bool],
         glossary: Callable[[], Glossary] = lambda: EMPTY,
+        queued_s: Callable[[], float] = lambda: 0.0,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        """``queued_s``: how much interpretation its listeners have still to hear, other speakers' included."""
         self.speaker = speaker
         self.target = target
         self._fleet = fleet
@@ -83,11 +91,14 @@ class Channel:
         self._wants_voice = wants_voice
         self._glossary = glossary
         """The speaker's names and terms, as they are now."""
+        self._queued_s = queued_s
+        self._sleep = sleep
         self._lag = SpeechLag(speech_limit_s)
         self._captions: OrderedDict[str, LiveCaption] = OrderedDict()
         self._ahead: _Ahead | None = None
         self._finals: asyncio.Queue[tuple[Heard, float, _Ahead | None]] = asyncio.Queue(FINALS)
-        self._texts: asyncio.Queue[_Text] = asyncio.Queue(FINALS)
+        self._texts: deque[_Text] = deque()
+        self._text_came = asyncio.Event()
         self._partial: asyncio.Task[None] | None = None
         self._tasks = TaskOwner(f"channel.{target}")
         self._tasks.start(self._translate_finals(), "translate")
@@ -101,9 +112,9 @@ class Channel:
         """Drops what is known of the speaker's words: consent was withdrawn."""
         self._drop_ahead()
         self._captions.clear()
-        for queue in (self._finals, self._texts):
-            while not queue.empty():
-                queue.get_nowait()
+        self._texts.clear()
+        while not self._finals.empty():
+            self._finals.get_nowait()
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
@@ -196,7 +207,8 @@ class Channel:
         try:
             text, note = await self._translation(ahead.heard)
             ahead.translation.set_result((text, note))
-            if text and self._wants_voice():
+            if text and self._wants_voice() and not self._texts and self._behind_s() <= LEAD_S:
+                ahead.voiced = True
                 async with aclosing(self._voice(text, 1.0)) as pieces:
                     async for piece in pieces:
                         await ahead.pieces.put(piece)
@@ -281,65 +293,101 @@ class Channel:
                 ahead = None
                 translation, note = await self._translation(heard)
             speaks = bool(translation) and self._wants_voice()
-            if speaks and self._lag.pace(self._clock()).skip:
-                speaks, note = False, SKIPPED
-                self._metrics.drops.labels("speech").inc()
             caption = self._line(heard.utterance).final(heard, translation, note)
             self._captions.pop(heard.utterance, None)
             self._publish(caption)
             if speaks:
-                self._queue_text(_Text(caption, ended_at_s, ahead))
+                self._queue_text(_Text(caption, ended_at_s, self._clock(), ahead))
             elif ahead is not None:
                 self._cancel(ahead)
 
     def _queue_text(self, text: _Text) -> None:
-        if self._texts.full():
-            left_out = self._texts.get_nowait()
-            self._metrics.drops.labels("speech").inc()
-            self._publish(_revised(left_out.caption, SKIPPED))
-        self._texts.put_nowait(text)
+        if len(self._texts) >= FINALS:
+            self._skip(self._texts.popleft())
+        self._texts.append(text)
+        self._text_came.set()
+
+    def _skip(self, text: _Text) -> None:
+        """It is not spoken: it would be heard too late."""
+        if text.ahead is not None:
+            self._cancel(text.ahead)
+        self._metrics.drops.labels("speech").inc()
+        self._metrics.speech_texts.labels("skipped").inc()
+        self._publish(_revised(text.caption, SKIPPED))
 
     # -- voice --------------------------------------------------------------------------------------------------
 
+    def _behind_s(self) -> float:
+        """Seconds until something spoken now would be heard by all."""
+        return max(self._lag.lag_s(self._clock()), self._queued_s())
+
     async def _speak_texts(self) -> None:
         while True:
-            text = await self._texts.get()
-            now = self._clock()
-            self._metrics.speech_lag.observe(self._lag.lag_s(now) * 1000)
-            pieces = self._pieces(text)
-            first = True
-            try:
-                async with aclosing(pieces):
-                    async for piece in pieces:
-                        if first:
-                            self._metrics.e2e.observe(max(0.0, self._clock() - text.ended_at_s) * 1000)
-                        self._lag.queued(len(piece.pcm) / VOICE_RATE, self._clock())
-                        self._publish(
-                            Spoken(
-                                text.caption.id,
-                                self.target,
-                                piece.pcm,
-                                text.caption.translation if first else "",
-                            )
-                        )
-                        first = False
-            except EngineError:
-                if first:
-                    self._publish(_revised(text.caption, NOT_SPOKEN))
-            if not first:
-                self._publish(Spoken(text.caption.id, self.target, _NOTHING, last=True))
+            while not self._texts:
+                self._text_came.clear()
+                await self._text_came.wait()
+            while (early_s := self._behind_s() - LEAD_S) > 0:
+                await self._sleep(min(early_s, LONGEST_NAP_S))
+            waiting = [
+                Waiting(text.ended_at_s, text.came_at_s, len(text.caption.translation))
+                for text in self._texts
+            ]
+            turn = self._lag.turn(waiting, self._clock(), self._behind_s())
+            for _ in range(turn.skip):
+                self._skip(self._texts.popleft())
+            if texts := [self._texts.popleft() for _ in range(turn.take)]:
+                await self._say(texts, turn.speed)
 
-    async def _pieces(self, text: _Text) -> AsyncGenerator[Speech]:
-        begun = False
-        if text.ahead is not None:
-            while (piece := await text.ahead.pieces.get()) is not None:
+    async def _say(self, texts: Sequence[_Text], speed: float) -> None:
+        """Speaks the texts as one clip, that of the first."""
+        whole = " ".join(text.caption.translation for text in texts)
+        clip = texts[0].caption.id
+        beginnings = Beginnings([text.caption.translation for text in texts])
+        begun, seconds = 0, 0.0
+        try:
+            async with aclosing(self._pieces(texts, whole, speed)) as pieces:
+                async for piece in pieces:
+                    for number in beginnings.of(piece.text):
+                        self._begins(texts[number], merged=len(texts) > 1)
+                        begun = number + 1
+                    self._publish(Spoken(clip, self.target, piece.pcm, "" if seconds else whole))
+                    self._lag.queued(len(piece.pcm) / VOICE_RATE, self._clock())
+                    seconds += len(piece.pcm) / VOICE_RATE
+        except EngineError:
+            for text in texts[begun:]:
+                self._metrics.speech_texts.labels("failed").inc()
+                self._publish(_revised(text.caption, NOT_SPOKEN))
+        else:
+            self._lag.spoke(len(whole), seconds, speed)
+            for text in texts[begun:] if seconds else ():  # the voice did not say where they begin
+                self._begins(text, merged=True)
+        if seconds:
+            self._publish(Spoken(clip, self.target, _NOTHING, last=True))
+
+    def _begins(self, text: _Text, *, merged: bool) -> None:
+        """The first sound of a text is handed out."""
+        now = self._clock()
+        lag_ms = max(0.0, now + self._behind_s() - text.ended_at_s) * 1000
+        self._metrics.e2e.observe(max(0.0, now - text.ended_at_s) * 1000)
+        self._metrics.speech_lag.observe(lag_ms)
+        self._metrics.speech_texts.labels("merged" if merged else "spoken").inc()
+        self._publish(Lag(text.caption.id, self.target, round(lag_ms)))
+
+    async def _pieces(self, texts: Sequence[_Text], whole: str, speed: float) -> AsyncGenerator[Speech]:
+        ahead = texts[0].ahead
+        if len(texts) == 1 and ahead is not None and ahead.voiced:
+            begun = False
+            while (piece := await ahead.pieces.get()) is not None:
                 begun = True
                 yield piece
-        if not begun:
-            speed = self._lag.pace(self._clock()).speed
-            async with aclosing(self._voice(text.caption.translation, speed)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            if begun:
+                return
+        for text in texts:
+            if text.ahead is not None:
+                self._cancel(text.ahead)
+        async with aclosing(self._voice(whole, speed)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def _voice(self, text: str, speed: float) -> AsyncGenerator[Speech]:
         return self._fleet.speak(SpeakRequest(text, self.target, speed))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from media_server.clock import Clock
 from media_server.engines.fleet import Fleet
-from media_server.events import Anticipated, Caption, Heard, Lost, RoomEvent, Speaking, Spoken
+from media_server.events import Anticipated, Caption, Heard, Lag, Lost, RoomEvent, Speaking, Spoken
 from media_server.glossary import EMPTY, Glossary
 from media_server.metrics import Metrics
 from media_server.rooms.channel import Channel
@@ -26,6 +26,11 @@ class Member(Protocol):
     """The language this member reads and hears."""
     glossary: Glossary
     """Names and terms in what this member says."""
+
+    @property
+    def queued_s(self) -> float:
+        """Seconds of interpretation that this member has been given and not heard yet."""
+        ...
 
     def tell(self, event: RoomEvent) -> None: ...
 
@@ -118,18 +123,24 @@ class Room:
         return channels
 
     def _open(self, speaker: str, target: str) -> Channel:
-        def publish(event: Caption | Spoken) -> None:
+        def listeners() -> list[Member]:
+            return [member for member in self._listeners(speaker) if member.target == target]
+
+        def publish(event: Caption | Lag | Spoken) -> None:
             if isinstance(event, Spoken):
-                for member in self._listeners(speaker):
-                    if member.target == target:
-                        member.hear(event, speaker)
+                for member in listeners():
+                    member.hear(event, speaker)
+                return
+            if isinstance(event, Lag):
+                for member in listeners():
+                    member.tell(event)
                 return
             for member in self:
                 if member.target == target:
                     member.tell(event)
 
-        def wants_voice() -> bool:
-            return any(member.target == target for member in self._listeners(speaker))
+        def queued_s() -> float:
+            return max((member.queued_s for member in listeners()), default=0.0)
 
         def glossary() -> Glossary:
             member = self._members.get(speaker)
@@ -143,6 +154,7 @@ class Room:
             self._clock,
             publish,
             speech_limit_s=self._speech_limit_s,
-            wants_voice=wants_voice,
             glossary=glossary,
+            wants_voice=lambda: bool(listeners()),
+            queued_s=queued_s,
         )

@@ -275,6 +275,10 @@ class Session:
             return
         self.line.send_text(text)
 
+    @property
+    def queued_s(self) -> float:
+        return max(0.0, self._play_until_s - self._clock())
+
     def hear(self, spoken: Spoken, speaker: str) -> None:
         if self.line is None:
             return

@@ -19,7 +19,7 @@ from media_server.engines.fleet import Fleet
 from media_server.engines.host import EngineHost
 from media_server.engines.registry import Plan
 from media_server.errors import EngineError
-from media_server.events import Caption, Heard, Spoken
+from media_server.events import Caption, Heard, Lag, Spoken
 from media_server.glossary import parse
 from media_server.metrics import Metrics
 from media_server.rooms.channel import Channel
@@ -62,7 +62,7 @@ async def say(fleet: Fleet, text: str, target: str = "es") -> Caption:
     """The final caption of an English sentence."""
     done: asyncio.Future[Caption] = asyncio.get_running_loop().create_future()
 
-    def publish(event: Caption | Spoken) -> None:
+    def publish(event: Caption | Lag | Spoken) -> None:
         if isinstance(event, Caption) and event.final and not done.done():
             done.set_result(event)
 

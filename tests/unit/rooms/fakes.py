@@ -11,7 +11,7 @@ from media_server.engines.base import Pair, SpeakRequest, Speech
 from media_server.engines.fleet import Translated
 from media_server.engines.registry import Route, Routes
 from media_server.errors import EngineFailed
-from media_server.events import Caption, Heard, RoomEvent, Spoken, Status
+from media_server.events import Caption, Heard, Lag, RoomEvent, Spoken, Status
 from media_server.glossary import EMPTY, Glossary
 
 
@@ -26,6 +26,7 @@ class FakeFleet:
         self.broken: set[str] = set()
         self.translated: list[str] = []
         self.spoken: list[SpeakRequest] = []
+        self.pace = 1.0
         self.hold = asyncio.Event()
         self.hold.set()
         self.recognizers: list[object] = []
@@ -64,8 +65,9 @@ class FakeFleet:
         if "speak" in self.broken:
             raise EngineFailed("broken")
         self.spoken.append(request)
-        for _ in request.text.split():
-            yield Speech(np.ones(4800, np.int16))
+        for number, _ in enumerate(request.text.split()):
+            samples = int(4800 * self.pace / request.speed)
+            yield Speech(np.ones(samples, np.int16), "" if number else request.text)
 
 
 class Listener:
@@ -77,6 +79,7 @@ class Listener:
         self.glossary = EMPTY
         self.events: list[RoomEvent] = []
         self.sound: list[Spoken] = []
+        self.queued_s = 0.0
         self.news = asyncio.Event()
 
     def tell(self, event: RoomEvent) -> None:
@@ -90,6 +93,10 @@ class Listener:
     @property
     def captions(self) -> list[Caption]:
         return [event for event in self.events if isinstance(event, Caption)]
+
+    @property
+    def lags(self) -> list[Lag]:
+        return [event for event in self.events if isinstance(event, Lag)]
 
     @property
     def finals(self) -> list[Caption]:

@@ -10,7 +10,7 @@ import pytest
 from media_server.engines.fleet import Fleet
 from media_server.events import Anticipated
 from media_server.metrics import Metrics
-from media_server.rooms.channel import NOT_SPOKEN, SKIPPED
+from media_server.rooms.channel import NOT_SPOKEN
 from media_server.rooms.room import Room
 from tests.unit.rooms.fakes import FakeFleet, Listener, heard
 
@@ -149,29 +149,21 @@ async def test_a_voice_that_fails_is_said_in_the_caption(
     assert member.finals[-1].revision > member.finals[0].revision
 
 
-async def test_speech_that_would_come_too_late_is_left_out_with_a_mark(fleet: FakeFleet) -> None:
-    room = make_room(fleet, private=True, limit_s=0.15)
-    member = Listener("a", "es")
-    room.join(member)
-    room.heard("a", heard("one two three"), NOW)
-    await member.until(lambda: member.clips() == 1)
-    room.heard("a", heard("four", "u2"), NOW)
-    await member.until(lambda: len(member.finals) == 2)
-    assert member.finals[1].note == SKIPPED
-    assert member.finals[1].translation == "FOUR/es"
-    assert len(fleet.spoken) == 1
-    await room.stop()
-
-
-async def test_finals_keep_their_order(alone: tuple[Room, Listener], fleet: FakeFleet) -> None:
+async def test_finals_keep_their_order_and_those_that_wait_are_spoken_as_one(
+    alone: tuple[Room, Listener], fleet: FakeFleet
+) -> None:
     room, member = alone
     fleet.hold.clear()
     for number in range(5):
         room.heard("a", heard(f"text {number}", f"u{number}"), NOW)
     fleet.hold.set()
-    await member.until(lambda: member.clips() == 5)
+    await member.until(lambda: len(member.lags) == 5 and member.sound[-1].last)
     assert [caption.text for caption in member.finals] == [f"text {number}" for number in range(5)]
-    assert [s.utterance for s in member.sound if s.last] == [f"u{number}" for number in range(5)]
+    assert " ".join(request.text for request in fleet.spoken) == " ".join(
+        f"TEXT {number}/es" for number in range(5)
+    )
+    assert len(fleet.spoken) < 5
+    assert [lag.utterance for lag in member.lags] == [f"u{number}" for number in range(5)]
 
 
 async def test_withdrawn_consent_drops_what_waits(alone: tuple[Room, Listener], fleet: FakeFleet) -> None:
