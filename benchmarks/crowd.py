@@ -6,6 +6,7 @@ They are the load's callers of ``benchmarks.rtc_load`` with a data channel: what
 from __future__ import annotations
 
 import asyncio
+import bisect
 import json
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from benchmarks.timeline import Seen, seen_of
 
 CONNECT_S = 20.0
 SETTLE_S = 1.0
+EARLY_MS = 800.0  # an utterance begins with a little of the silence before it
 REST_S = 2.2  # after a sentence, in which its final should come
 
 
@@ -72,9 +74,15 @@ class Talker:
             self._caller.send(now)
 
     def seen(self) -> list[Seen]:
+        """What came of each clip; messages belong to it by where in the call their sound is, however late they come."""
         sent = self._caller._sent_at
-        self.log.sent = [sent[start:end] for start, end in self._marks]
-        return seen_of(self.clips, self.log)
+        logs = [CallLog(sent=[sent[start:end]]) for start, end in self._marks]
+        starts_ms = [start * STEP * 1000 - EARLY_MS for start, _ in self._marks]
+        for at, message in self.log.messages:
+            if message["type"] in {"partial", "final"}:
+                place = bisect.bisect_right(starts_ms, message["start_ms"]) - 1
+                logs[max(0, place)].messages.append((at, message))
+        return [seen_of([clip], log)[0] for clip, log in zip(self.clips, logs, strict=True)]
 
     async def close(self) -> None:
         await self._pc.close()

@@ -11,6 +11,7 @@ Rows
     calm        words shown and withdrawn; committed text changed
     cost        cores for each speaking person, beside faster-whisper's own windows
     denoise     what the recognizer should hear: raw or denoised sound
+    paddings    time and word errors of one window by the silence after it, for every Whisper model that is there
     nonspeech   words invented in an hour of sound that nobody speaks in
 """
 
@@ -46,13 +47,14 @@ from benchmarks.material import (
 )
 from benchmarks.nonspeech import pieces
 from benchmarks.offline import WholeFileWhisper, calibrator_ms, decoded_errors, denoised
+from benchmarks.paddings import tried
 from benchmarks.scoring import Calm, Errors, errors, median, quantile
 from benchmarks.timeline import Seen, seen_of
 from media_server import config
 from media_server.engines.faster_whisper import FasterWhisperRecognizer
 from media_server.engines.smart_turn import SmartTurnDetector
 
-ROWS = ("words", "latency", "whole", "calm", "cost", "denoise", "nonspeech")
+ROWS = ("words", "latency", "whole", "calm", "cost", "denoise", "paddings", "nonspeech")
 SEED = 20
 SNR_DB = 10.0
 GAP_S = 1.5  # between sentences that do not wait for an answer
@@ -60,6 +62,7 @@ LONG_TALK_S = 180.0
 LONGER_CLIPS, LONGER_WORDS = 10, 18
 SHORT_S, LONGER_S = 4.0, 10.0  # bounds of the groups that latency is given for
 PING_S = 3.0  # the children's CPU time comes with their pings
+PADDING_STEP = 2  # every other sentence
 OWN_WAY_CLIPS = 8  # of the sentences, for the cost of faster-whisper's own windows
 
 
@@ -296,6 +299,21 @@ class SpeechBench:
                 rate = decoded_errors(recognizer, clean, sound).rate
                 self.add("denoise", f"word error rate, {name}, {how}", rate * 100, "%")
         recognizer.close()
+
+    def paddings(self) -> None:
+        rng = np.random.default_rng(SEED)
+        clean = self._voice.say_all(sentences())[: self._options.count : PADDING_STEP]
+        noisy = [with_noise(clip, SNR_DB, rng) for clip in clean]
+        for folder in sorted(self._options.models.glob("whisper-*")):
+            self._say(f"windows of {folder.name} with more and with less silence")
+            row = f"paddings, {folder.name}, {len(clean)} sentences, {sum(c.speech_s for c in clean):.0f} s of speech"
+            for one in tried(folder, clean, noisy):
+                name = f"speech + {one.padding_s:g} s of silence" if one.padding_s < 30 else "padded to 30 s"
+                note = (
+                    f"encoder {one.encoder_ms:.0f} + decoder {one.decoder_ms:.0f} ms; "
+                    f"words wrong clean {one.clean.rate * 100:.1f} %, noise 10 dB {one.noisy.rate * 100:.1f} %"
+                )
+                self.add(row, name, one.encoder_ms + one.decoder_ms, "ms", note=note)
 
     def nonspeech(self) -> None:
         minutes = self._options.minutes

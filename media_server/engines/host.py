@@ -353,7 +353,7 @@ class EngineHost:
             since = min((call.called_at for call in self._line.partials), default=now)
             if most > 1 and self._crew.gathers(most, since, now):
                 break
-            batch = self._line.take(most)
+            batch = self._line.take(most, _size)
             if not batch:
                 break
             for call in batch:
@@ -460,6 +460,11 @@ class EngineHost:
                 call.pieces.clear()
                 self._line.put_back(call)
         self._show_depth()
+
+
+def _size(call: Call) -> int:
+    """Windows of about one length are decoded together: the others are padded to the longest."""
+    return call.request.audio.size if isinstance(call.request, RecognizeRequest) else 0
 
 
 def _outcome(error: EngineError) -> str:

@@ -10,7 +10,7 @@ refused when ``bound`` of its class wait. Pure: no clock, no tasks; the caller t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -77,17 +77,22 @@ class WaitingLine[P: Place]:
         """Takes an entry again that had been taken out, at its old place."""
         self._insert(entry)
 
-    def take(self, most: int) -> list[P]:
-        """Up to ``most`` entries of one priority, the oldest of the first class that has any."""
+    def take(self, most: int, size: Callable[[P], int] | None = None) -> list[P]:
+        """Up to ``most`` entries of one priority, the oldest of the first class that has any.
+
+        With ``size`` those come along with the oldest that are most like it, else those that follow it.
+        """
         line = self._finals or self._partials or self._background
         if not line:
             return []
-        count = 1
-        if not line[0].alone:
-            while count < min(most, len(line)) and not line[count].alone:
-                count += 1
-        taken = line[:count]
-        del line[:count]
+        oldest, company = line[0], list(itertools.takewhile(lambda entry: not entry.alone, line[1:]))
+        if oldest.alone:
+            company = []
+        elif size is not None:
+            company.sort(key=lambda entry: abs(size(entry) - size(oldest)))
+        taken = sorted([oldest, *company[: most - 1]], key=lambda entry: entry.order)
+        for entry in taken:
+            line.remove(entry)
         return taken
 
     def remove(self, entry: P) -> bool:

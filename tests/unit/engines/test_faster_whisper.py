@@ -150,7 +150,7 @@ def test_an_answer_that_runs_in_circles_is_decoded_again_in_a_longer_window(
     none, enough = Rung(0), Rung(6)  # without silence after the speech the model does lose its place
 
     def answer(*rungs: Rung) -> Hypothesis:
-        monkeypatch.setattr(tiny, "_ladder", Ladder((FULL,), rungs))
+        monkeypatch.setattr(tiny, "ladder", Ladder((FULL,), rungs))
         return one(tiny, request).transcript
 
     trusted = answer(enough)

@@ -38,6 +38,14 @@ def test_a_batch_holds_one_priority() -> None:
     assert waiting.take(8) == [c]
 
 
+def test_the_oldest_is_taken_with_those_that_are_most_like_it() -> None:
+    a, b, c, d = (partial(owner) for owner in "abcd")
+    sizes = {id(a): 10, id(b): 50, id(c): 12, id(d): 20}
+    waiting = line(a, b, c, d)
+    assert waiting.take(3, lambda entry: sizes[id(entry)]) == [a, c, d]
+    assert waiting.take(3, lambda entry: sizes[id(entry)]) == [b]
+
+
 def test_what_has_to_go_alone_is_in_no_batch() -> None:
     a, b, c, d = final(), final(alone=True), final(), final()
     waiting = line(a, b, c, d)
