@@ -1,7 +1,8 @@
 # `make` lists what there is to do. Settings may stand on the command line: make run PORT=8080 TLS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types unit bench bench-asr bench-speech soak loadtest swarm models apertium lock clean
+.PHONY: help run test check fmt lint types unit bench bench-asr bench-mt bench-speech soak loadtest swarm models \
+    apertium lock clean
 
 VENV ?= .venv
 export VENV
@@ -46,6 +47,10 @@ bench-asr: ## Measure recognition for many speakers at once
 bench-speech: ## Measure hearing, translating and speaking
 	@sh scripts/bootstrap.sh test
 	@exec $(VENV)/bin/python -m benchmarks.speech
+
+bench-mt: ## Measure what a translation model of the usual size costs here
+	@sh scripts/bootstrap.sh test
+	@exec $(VENV)/bin/python -m benchmarks.translation
 
 soak: ## 1,000 calls, half of them killed: nothing may be left behind
 	@sh scripts/bootstrap.sh test

@@ -239,8 +239,9 @@ def _choose_translators(
 ) -> tuple[EngineSpec, ...]:
     specs: list[EngineSpec] = []
     for fault in found.translation_faults:
+        pair = fault.removeprefix("marian-").split(" ")[0] if fault.startswith("marian-") else "SRC-TGT"
         missing.append(
-            Missing("translate", f"A translation model is not used: {fault}.", f"{fetch} --pairs SRC-TGT")
+            Missing("translate", f"A translation model is not used: {fault}.", f"{fetch} --pairs {pair}")
         )
     if found.translation and {"ctranslate2", "sentencepiece"} <= found.modules:
         specs += _neural_translators(settings, found)
@@ -300,15 +301,7 @@ def _neural_translators(settings: Settings, found: Found) -> list[EngineSpec]:
                 name=name,
                 factory="media_server.engines.marian:MarianTranslator",
                 settings={
-                    "models": json.dumps(
-                        [
-                            [
-                                str(model.folder),
-                                *((model.sources[0], model.targets[0]) if model.is_pair else ("", "")),
-                            ]
-                            for model in models
-                        ]
-                    ),
+                    "models": json.dumps([[str(model.folder), *model.codes] for model in models]),
                     "name": name,
                     "device": settings.mt_device if found.cuda or settings.mt_device == "cuda" else "cpu",
                     "threads": max(1, found.cores // 4),

@@ -60,6 +60,8 @@ class TranslationModel:
     targets: tuple[str, ...]
     source_tokens: dict[str, str]
     target_tokens: dict[str, str]
+    codes: tuple[str, str] = ("", "")
+    """What ``inspect`` was given, or found in the folder's name: a language or a group each."""
 
     @property
     def name(self) -> str:
@@ -109,7 +111,7 @@ def inspect(folder: Path, source: str = "", target: str = "") -> TranslationMode
         raise Unusable(f"{folder.name}: its vocabulary has no token that chooses a language")
     if len(targets) == 1 and targets[0] not in tokens:
         tokens = {}
-    return TranslationModel(folder, "opus", sources, targets, {}, tokens)
+    return TranslationModel(folder, "opus", sources, targets, {}, tokens, (source, target))
 
 
 def _multilingual(folder: Path, present: frozenset[str]) -> TranslationModel:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from media_server.config import default_models_dir, read_dotenv
-from media_server.models.manifest import Manifest, ModelError
+from media_server.models.manifest import Manifest, ModelError, plain_name
 from media_server.models.progress import Progress, human
 from media_server.models.store import ModelStore
 
@@ -180,7 +180,7 @@ def _convert(store: ModelStore, arguments: argparse.Namespace, settings: Mapping
     for name in arguments.originals:
         folder = Path(name).expanduser()
         source = folder if folder.is_dir() else wanted.original_of(name)
-        jobs.append((arguments.name or convert.default_name(name), source))
+        jobs.append((plain_name(arguments.name or convert.default_name(name)), source))
     if not jobs or (arguments.name and len(jobs) > 1):
         raise ModelError(
             "Name what to convert: --pairs en-hi, or one repository or folder (with --name, only one)."

@@ -91,7 +91,7 @@ class Manifest(Mapping[str, Model]):
 def plain_name(name: str) -> str:
     """A name that stays inside its folder on every system."""
     if not name or name != PurePosixPath(name).name or "\\" in name or ":" in name or name.startswith("."):
-        raise ModelError(f"manifest: {name!r} is no plain file name")
+        raise ModelError(f"{name!r} is no plain file name")
     return name
 
 

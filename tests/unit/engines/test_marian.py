@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.random_model import make
 from media_server.engines.base import TranslateRequest
 from media_server.engines.marian import MarianTranslator
 from media_server.errors import EngineFailed, EngineUnavailable
@@ -147,3 +148,36 @@ def test_a_gpu_that_is_asked_for_by_name_and_not_there_is_said_so() -> None:
 def test_a_pair_that_is_not_here_is_refused_with_words(engine: MarianTranslator) -> None:
     with pytest.raises(EngineFailed, match="en-de"):
         translate(engine, "de", "hello")
+
+
+@pytest.mark.parametrize(
+    ("family", "english", "spanish"), [("nllb", "eng_Latn", "spa_Latn"), ("m2m100", "__en__", "__es__")]
+)
+def test_models_of_many_languages_are_told_both_and_show_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, english: str, spanish: str
+) -> None:
+    import ctranslate2
+
+    asked: list[tuple[list[list[str]], list[list[str]]]] = []
+    real = ctranslate2.Translator.translate_batch
+
+    def spying(
+        self: object, source: list[list[str]], target_prefix: list[list[str]], **how: object
+    ) -> object:
+        asked.append((source, target_prefix))
+        return real(self, source, target_prefix=target_prefix, **how)
+
+    pieces = json.loads((EN_ES / "shared_vocabulary.json").read_text())
+    folder = tmp_path / family
+    make(
+        folder, ["<s>", *pieces, english, spanish], layers=1, dim=32, heads=2, inner=64,
+        tokenizers={"sentencepiece.bpe.model": EN_ES / "source.spm"},
+    )  # fmt: skip
+    engine = loaded(folder)
+    monkeypatch.setattr(ctranslate2.Translator, "translate_batch", spying)
+    answers = translate(engine, "es", "The house is red.", "The dog!")
+    ((sources, prefixes),) = asked
+    assert [(tokens[0], tokens[-1]) for tokens in sources] == [(english, "</s>")] * 2
+    assert prefixes == [[spanish]] * 2
+    assert all(answers)
+    assert not any(token in answer for answer in answers for token in (english, spanish, "</s>"))

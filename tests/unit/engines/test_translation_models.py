@@ -93,7 +93,11 @@ def test_models_of_the_folder_are_found_and_half_ones_are_faults_in_words(tmp_pa
     plan = choose(
         config.load({}), Found(MODULES, translation=tuple(models), translation_faults=tuple(faults)), "fetch"
     )
-    assert "marian-es-en is not complete" in " ".join(missing.message for missing in plan.missing)
+    told = {missing.message: missing.command for missing in plan.missing}
+    assert (
+        told["A translation model is not used: marian-es-en is not complete or damaged."]
+        == "fetch --pairs es-en"
+    )
 
 
 def test_a_template_of_local_folders_names_languages_where_names_do_not(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from media_server.models import manifest
+from media_server.models import convert, manifest
 from media_server.models.command import run
 from media_server.models.store import RECORD, ModelStore
 from media_server.models.transfer import Transfer
@@ -287,4 +287,97 @@ def test_converting_without_the_extra_says_how_to_get_it(
     said = capsys.readouterr().err
     assert "transformers" in said
     assert "meeting-voice-language[convert]" in said
+    assert hub.seen == []
+
+
+ORIGINAL = {
+    "config.json": b'{"model_type": "marian"}',
+    "vocab.json": b"{}",
+    "source.spm": b"source",
+    "target.spm": b"target",
+    "pytorch_model.bin": WEIGHTS,
+    "model.safetensors": WEIGHTS[:1000],
+}
+
+
+@pytest.fixture
+def converter(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """In place of transformers: keeps what it was given, makes a model of it."""
+    given: list[set[str]] = []
+
+    def run_(folder: Path, target: Path, copied: list[str], quantization: str) -> None:
+        given.append({path.name for path in folder.iterdir() if path.name[0] != "."})
+        target.mkdir(parents=True)
+        for name in (*copied, "config.json"):
+            (target / name).write_bytes((folder / name).read_bytes())
+        (target / "model.bin").write_bytes(quantization.encode())
+        (target / "shared_vocabulary.json").write_bytes(b"[]")
+
+    monkeypatch.setattr(convert, "need_extra", lambda: None)
+    monkeypatch.setattr(convert, "_run", run_)
+    return given
+
+
+def test_an_original_is_fetched_verified_converted_and_recorded(
+    environ: dict[str, str], hub: WholeHub, converter: list[set[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.repositories["Helsinki-NLP/opus-mt-en-hi"] = dict(ORIGINAL)
+    assert run(["convert", "--pairs", "en-hi", "--quantization", "int8"], environ) == 0
+    assert converter == [{*ORIGINAL} - {"pytorch_model.bin"}], "one of two formats of the same weights"
+    folder = store(environ).path("marian-en-hi")
+    assert folder is not None
+    assert (folder / "model.bin").read_bytes() == b"int8"
+    assert run(["verify", "marian-en-hi"], environ) == 0
+    left = list((Path(environ["MODELS_DIR"]) / ".downloads").rglob("*.safetensors"))
+    assert left == [], "the original is not kept"
+    capsys.readouterr()
+    assert run(["convert", "--pairs", "en-hi"], environ) == 0
+    assert "is here already" in capsys.readouterr().err
+    assert len(converter) == 1
+
+
+def test_a_folder_is_converted_without_the_hub(
+    environ: dict[str, str], hub: WholeHub, converter: list[set[str]], tmp_path: Path
+) -> None:
+    original = tmp_path / "opus-mt-fi-en"
+    original.mkdir()
+    for name, content in ORIGINAL.items():
+        (original / name).write_bytes(content)
+    assert run(["convert", str(original)], environ) == 0
+    assert store(environ).path("opus-mt-fi-en") is not None
+    assert hub.seen == []
+
+
+def test_a_conversion_that_fails_leaves_nothing(
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(folder: Path, target: Path, copied: list[str], quantization: str) -> None:
+        target.mkdir(parents=True)
+        (target / "model.bin").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(convert, "need_extra", lambda: None)
+    monkeypatch.setattr(convert, "_run", full)
+    original = tmp_path / "opus-mt-fi-en"
+    original.mkdir()
+    (original / "source.spm").write_bytes(b"source")
+    assert run(["convert", str(original)], environ) == 1
+    assert "the disk is full" in capsys.readouterr().err
+    assert store(environ).installed() == []
+    assert [path for path in Path(environ["MODELS_DIR"]).rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["../../x/y"], ["a/b", "c/d", "--name", "n"], ["a/b", "--name", "../n"], ["--pairs", "x"]],
+)
+def test_what_cannot_be_converted_is_said_before_the_hub_is_asked(
+    environ: dict[str, str], hub: WholeHub, converter: list[set[str]], arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert run(["convert", *arguments], environ) == 1
+    assert capsys.readouterr().err.strip()
     assert hub.seen == []

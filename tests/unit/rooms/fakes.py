@@ -25,6 +25,8 @@ class FakeFleet:
         )
         self.broken: set[str] = set()
         self.translated: list[str] = []
+        self.owners: list[str | None] = []
+        self.glossaries: list[Glossary] = []
         self.spoken: list[SpeakRequest] = []
         self.pace = 1.0
         self.hold = asyncio.Event()
@@ -56,6 +58,8 @@ class FakeFleet:
         if "translate" in self.broken:
             raise EngineFailed("broken")
         self.translated.append(text)
+        self.owners.append(partial_of)
+        self.glossaries.append(glossary)
         for step in route.steps:
             if not step.from_speech:
                 text = f"{text.upper()}/{step.target}"

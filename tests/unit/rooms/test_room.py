@@ -9,6 +9,7 @@ import pytest
 
 from media_server.engines.fleet import Fleet
 from media_server.events import Anticipated
+from media_server.glossary import parse
 from media_server.metrics import Metrics
 from media_server.rooms.channel import NOT_SPOKEN
 from media_server.rooms.room import Room
@@ -189,4 +190,46 @@ async def test_a_channel_ends_when_nobody_wants_its_language(fleet: FakeFleet) -
     room.heard("a", heard("more", "u2"), NOW)
     await speaker.until(lambda: len(speaker.finals) == 2)
     assert fleet.translated == ["good morning"]
+    await room.stop()
+
+
+async def test_a_partial_translation_that_is_late_changes_nothing_after_the_final(
+    alone: tuple[Room, Listener], fleet: FakeFleet
+) -> None:
+    room, member = alone
+    fleet.hold.clear()
+    room.heard("a", heard("good", final=False, committed=4), NOW)
+    await member.until(lambda: member.captions)
+    room.heard("a", heard("good morning"), NOW)
+    fleet.hold.set()
+    await member.until(lambda: member.clips() == 1)
+    assert [caption.translation for caption in member.captions] == ["", "GOOD MORNING/es"]
+    assert member.captions[-1].final
+
+
+async def test_partials_are_translated_under_their_owner_and_finals_are_nobodys(
+    alone: tuple[Room, Listener], fleet: FakeFleet
+) -> None:
+    room, member = alone
+    room.heard("a", heard("good", final=False, committed=4), NOW)
+    await member.until(lambda: any(caption.translation for caption in member.captions))
+    room.heard("a", heard("good morning"), NOW)
+    await member.until(lambda: member.finals)
+    assert fleet.owners == ["a>es", None]
+
+
+async def test_the_speakers_terms_go_with_every_text_and_are_put_back_where_the_recognizer_lost_them(
+    fleet: FakeFleet,
+) -> None:
+    room = make_room(fleet, private=False)
+    speaker, english, spanish = Listener("a", "fr"), Listener("b", "en"), Listener("c", "es")
+    speaker.glossary = parse(["Aoife"])
+    for member in (speaker, english, spanish):
+        room.join(member)
+    room.heard("a", heard("Aoife parle", language="fr", english="She speaks."), NOW)
+    await english.until(lambda: english.finals)
+    assert english.finals[0].translation == "She speaks. (Aoife)"
+    room.heard("a", heard("Aoife speaks", "u2"), NOW)
+    await spanish.until(lambda: len(spanish.finals) == 2)
+    assert fleet.glossaries[-1] == speaker.glossary
     await room.stop()
