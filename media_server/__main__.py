@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = config.load(os.environ, Path(".env"))
         logs.configure(settings.log_level, settings.log_format)
+        for name, near in config.misspelt({*os.environ, *config.read_dotenv(Path(".env"))}).items():
+            print(f"meeting-voice-language: {name} is no setting: do you mean {near}?", file=sys.stderr)
         return _run(settings)
     except ConfigError as error:
         print(f"meeting-voice-language: {error}", file=sys.stderr)

@@ -10,8 +10,9 @@ import ipaddress
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,11 @@ from media_server.errors import ConfigError
 from media_server.glossary import from_setting
 
 AUTO = "auto"
+COMPUTE_TYPES = (
+    "auto", "default", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16",
+    "float32",
+)  # fmt: skip
+SHORTEST_GUESS = 6  # characters: short names of other programs are near too much
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
@@ -120,7 +126,16 @@ class Settings:
         "local", "Who recognizes: this machine, or an OpenAI-compatible server", choices=("local", "openai")
     )
     asr_model_size: str = setting(AUTO, "Whisper size (`tiny`, `base`, ...) or a folder")
-    asr_compute_type: str = setting(AUTO, "Number format of the recognizer; `auto` is int8 on a CPU")
+    asr_compute_type: str = setting(
+        AUTO,
+        "Number format of the recognizer, as CTranslate2 names it (`int8`, `float16`, ...); `auto`: by the next",
+        choices=COMPUTE_TYPES,
+    )
+    model_precision: str = setting(
+        "fp16",
+        "How exactly the recognizer counts: `fp16` on a GPU (a CPU cannot and takes int8), `fp32`, `int8`",
+        choices=("fp16", "fp32", "int8"),
+    )
     asr_device: str = setting(AUTO, "`cpu`, `cuda` or `auto`", choices=("auto", "cpu", "cuda"))
     asr_workers: int = setting(0, "Recognizer processes; 0: one a core (at most 8), one on a GPU")
     asr_threads: int = setting(0, "Threads of a recognizer process; 0: one")
@@ -149,6 +164,11 @@ class Settings:
     apertium_modes: str = setting("/usr/share/apertium/modes", "Folder of Apertium's modes")
     tts_provider: str = setting(
         "local", "Who speaks: this machine, or an OpenAI-compatible server", choices=("local", "openai")
+    )
+    tts_device: str = setting(
+        AUTO,
+        "Where Piper runs: `cpu`, `cuda` or `auto`; a GPU needs the package onnxruntime-gpu",
+        choices=(AUTO, "cpu", "cuda"),
     )
     tts_engine: str = setting(
         AUTO,
@@ -222,6 +242,17 @@ def _convert(name: str, value: str, kind: str) -> Any:
     if kind.startswith("tuple"):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value.strip()
+
+
+def misspelt(names: Iterable[str]) -> dict[str, str]:
+    """Names that are no settings but nearly one, and that one."""
+    known = [item.name.upper() for item in fields(Settings)]
+    found = {}
+    for name in set(names) - set(known):
+        near = get_close_matches(name, known, 1, 0.88)
+        if near and len(name) >= SHORTEST_GUESS:
+            found[name] = near[0]
+    return found
 
 
 def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from media_server.engines import voicing
 from media_server.engines.base import Capabilities, Pcm, SpeakRequest, Speech
 from media_server.engines.sentences import clause_cut, sentences, speakable
 from media_server.errors import EngineFailed, EngineUnavailable
+
+logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 20_000  # characters
 LONGEST_SENTENCE = 300  # characters, about 20 s of speech
@@ -47,9 +50,10 @@ class Installed:
 class PiperVoice:
     """``threads`` are those of one run; more than one gain little and take the core from somebody else."""
 
-    def __init__(self, models_dir: str, threads: int = 1, kept: int = KEPT) -> None:
+    def __init__(self, models_dir: str, threads: int = 1, kept: int = KEPT, device: str = "auto") -> None:
         self._models_dir = Path(models_dir).expanduser()
         self._threads = threads
+        self._device = device
         self._kept = max(1, kept)
         self._installed: dict[str, Installed] = {}
         """The best voice of each language."""
@@ -109,15 +113,26 @@ class PiperVoice:
         if (voice := self._loaded.get(installed.name)) is None:
             while len(self._loaded) >= self._kept:
                 self._loaded.popitem(last=False)
-            voice = self._loaded[installed.name] = _Loaded(installed, self._threads)
+            voice = self._loaded[installed.name] = _Loaded(installed, self._threads, providers(self._device))
         self._loaded.move_to_end(installed.name)
         return voice
+
+
+def providers(device: str) -> list[str]:
+    """Of ONNX Runtime, best first, for ``TTS_DEVICE``. Only the package onnxruntime-gpu knows CUDA."""
+    import onnxruntime
+
+    if device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    if device == "cuda":
+        logger.warning("TTS_DEVICE=cuda needs the package onnxruntime-gpu: Piper runs on the CPU")
+    return ["CPUExecutionProvider"]
 
 
 class _Loaded:
     """A voice in memory, measured."""
 
-    def __init__(self, installed: Installed, threads: int) -> None:
+    def __init__(self, installed: Installed, threads: int, providers: list[str]) -> None:
         import onnxruntime
         import piper
 
@@ -127,9 +142,7 @@ class _Loaded:
         options.log_severity_level = 3  # errors
         try:
             config = piper.PiperConfig.from_dict(json.loads(installed.config.read_text(encoding="utf-8")))
-            session = onnxruntime.InferenceSession(
-                str(installed.onnx), options, providers=["CPUExecutionProvider"]
-            )
+            session = onnxruntime.InferenceSession(str(installed.onnx), options, providers=providers)
         except Exception as error:  # whatever a damaged file raises, said with the file's name
             raise EngineFailed(f"the Piper voice {installed.name} cannot be loaded: {error}") from error
         self._voice: Any = piper.PiperVoice(session=session, config=config)

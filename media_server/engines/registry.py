@@ -195,7 +195,7 @@ def _whisper(
     on_gpu = choice.device == "cuda"
     compute = settings.asr_compute_type
     if compute == AUTO:
-        compute = choice.compute_type
+        compute = choice.compute_type(settings.model_precision)
     spec = EngineSpec(
         kind="recognize",
         name=name,
@@ -348,7 +348,7 @@ def _choose_voices(
                 kind="speak",
                 name="piper",
                 factory="media_server.engines.piper:PiperVoice",
-                settings={"models_dir": str(settings.models_path)},
+                settings={"models_dir": str(settings.models_path), "device": settings.tts_device},
                 reason="the best voice of its languages",
                 languages=tuple(sorted(set(found.piper.values()))),
             )

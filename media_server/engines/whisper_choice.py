@@ -46,10 +46,10 @@ class Choice:
     missing: str = ""
     """The size that was asked for and is not there."""
 
-    @property
-    def compute_type(self) -> str:
-        """For ``ASR_COMPUTE_TYPE=auto``."""
-        return "float16" if self.device == "cuda" else "int8"
+    def compute_type(self, precision: str) -> str:
+        """For ``ASR_COMPUTE_TYPE=auto``: what ``MODEL_PRECISION`` means on the device. CPUs do not count in fp16."""
+        on_gpu = {"fp16": "float16", "fp32": "float32", "int8": "int8_float16"}
+        return (on_gpu if self.device == "cuda" else on_gpu | {"fp16": "int8", "int8": "int8"})[precision]
 
 
 def named(setting: str) -> str:

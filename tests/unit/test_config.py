@@ -41,6 +41,10 @@ def test_environment_wins_over_dotenv(tmp_path: Path) -> None:
         ({"RTC_DENY_CIDRS": "10.0.0.0/99"}, "is no network"),
         ({"TLS_CERTFILE": "a.pem"}, "go together"),
         ({"ASR_HANGOVER_MIN_MS": "900", "ASR_HANGOVER_MAX_MS": "300"}, "in that order"),
+        ({"ASR_COMPUTE_TYPE": "int9"}, "should be one of auto, default, int8"),
+        ({"MODEL_PRECISION": "fp8"}, "should be one of fp16, fp32, int8"),
+        ({"TTS_DEVICE": "gpu"}, "should be one of auto, cpu, cuda"),
+        ({"MAX_CONNECTIONS_PER_ADDRESS": "0"}, "should be 1 or more"),
         ({"TURN_TTL_SECS": "7200"}, "1 to 3600"),
         ({"ASR_PROVIDER": "cloud"}, "should be one of local, openai"),
         ({"MT_PROVIDER": "openai"}, "MT_PROVIDER=openai needs OPENAI_API_KEY"),
@@ -84,3 +88,45 @@ def test_example_env_shows_the_defaults_and_asks_for_consent(project_root: Path)
     values = dict(line.split("=", 1) for line in uncommented.splitlines() if line.split("=")[0].isupper())
     values.pop("CONSENT_REQUIRED")
     assert config.load(values) == config.load({})
+
+
+OLDER = {
+    "HOST": "0.0.0.0", "PORT": "5000", "LOG_LEVEL": "INFO", "ENABLE_METRICS": "1", "CONSENT_REQUIRED": "",
+    "STORE_TRANSCRIPTS": "0", "TRANSCRIPTS_PATH": "/data/transcripts", "DEFAULT_SAMPLE_RATE": "48000",
+    "DEFAULT_CHANNELS": "1", "DEFAULT_FRAME_SIZE": "480", "ENABLE_RNNOISE": "1", "NOISE_GATE_THRESHOLD": "0.015",
+    "NOISE_GATE_ATTENUATION": "0.2", "ASR_PROVIDER": "local", "MT_PROVIDER": "local", "TTS_PROVIDER": "local",
+    "DEFAULT_SRC_LANG": "hi", "DEFAULT_TGT_LANG": "en", "ASR_MODEL_SIZE": "tiny", "ASR_COMPUTE_TYPE": "int8",
+    "ASR_DEVICE": "cpu", "MT_DEFAULT_SRC": "hi", "MT_DEFAULT_TGT": "en", "MT_DEVICE": "cpu", "GTTS_LANG": "en",
+    "TTS_DEVICE": "cpu", "MODEL_PRECISION": "fp16", "OPENAI_API_KEY": "", "OPENAI_ORG": "", "OPENAI_BASE_URL": "",
+    "OPENAI_ASR_MODEL": "gpt-4o-mini-transcribe", "OPENAI_MT_MODEL": "gpt-4o-mini", "OPENAI_TTS_MODEL": "tts-1",
+    "HUGGINGFACE_TOKEN": "", "HISTORY_RETENTION_SECS": "1800",
+}  # fmt: skip
+"""Every setting of the older servers with its default."""
+
+HEARS_MORE = {
+    "DEFAULT_SRC_LANG", "ASR_DEVICE", "MT_DEVICE", "TTS_DEVICE", "ASR_COMPUTE_TYPE", "ASR_MODEL_SIZE",
+}  # fmt: skip
+"""Where the older default would make the server do less than it can, ours is ``auto``."""
+
+PENDING = {"DEFAULT_SAMPLE_RATE", "DEFAULT_CHANNELS", "DEFAULT_FRAME_SIZE", "HISTORY_RETENTION_SECS"}
+
+
+def test_every_setting_of_the_older_servers_is_taken_and_has_its_default() -> None:
+    assert set(OLDER) - PENDING <= {item.name.upper() for item in fields(config.Settings)}
+    older, ours = config.load(OLDER), config.load({})
+    differing = {
+        item.name.upper()
+        for item in fields(config.Settings)
+        if getattr(older, item.name) != getattr(ours, item.name)
+    }
+    assert differing == HEARS_MORE
+    assert {getattr(ours, name.lower()) for name in HEARS_MORE} == {"auto"}
+
+
+def test_a_name_that_is_nearly_a_setting_is_noticed() -> None:
+    names = ("ASR_DEVCE", "CONSENT_REQUIRE", "PORT", "PATH", "HOSTNAME", "ASR_DEVICE", "OPENAI_API_KEYS")
+    assert config.misspelt(names) == {
+        "ASR_DEVCE": "ASR_DEVICE",
+        "CONSENT_REQUIRE": "CONSENT_REQUIRED",
+        "OPENAI_API_KEYS": "OPENAI_API_KEY",
+    }

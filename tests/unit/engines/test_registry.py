@@ -61,6 +61,18 @@ def test_the_number_format_follows_the_device() -> None:
     assert plan(gpu, ASR_DEVICE="cpu").recognize[0].settings["model_dir"] == "b"
 
 
+@pytest.mark.parametrize(
+    ("precision", "on_gpu", "on_cpu"),
+    [("fp16", "float16", "int8"), ("fp32", "float32", "float32"), ("int8", "int8_float16", "int8")],
+)
+def test_the_precision_is_what_the_device_can_do(precision: str, on_gpu: str, on_cpu: str) -> None:
+    gpu = Found(modules=ALL, whisper={"base": "b"}, cuda=True)
+    specs = plan(gpu, MODEL_PRECISION=precision).recognize
+    assert [spec.settings["compute_type"] for spec in specs] == [on_gpu, on_cpu]
+    (explicit, *_) = plan(MODEL_PRECISION=precision, ASR_COMPUTE_TYPE="int16").recognize
+    assert explicit.settings["compute_type"] == "int16"
+
+
 def test_a_gpu_that_turns_out_to_be_of_no_use_has_the_cpu_behind_it() -> None:
     gpu = Found(modules=ALL, whisper={"base": "b", "small": "s"}, cuda=True, cores=8)
     specs = plan(gpu, ASR_COMPUTE_TYPE="int8_float16").recognize
