@@ -67,7 +67,7 @@ SCHEMAS: Json = {
         "type": "object",
         "required": ["input"],
         "properties": {
-            "model": {"type": "string", "description": "Any: what runs is the server's choice"},
+            "model": {"description": "Any: what runs is the server's choice"},
             "input": {"type": "string", "minLength": 1, "maxLength": 4096},
             "voice": {
                 "type": ["string", "null"],
