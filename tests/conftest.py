@@ -7,7 +7,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("busy", deadline=None)  # what else runs here decides how long an example takes
+hypothesis.settings.register_profile(
+    "busy", deadline=None
+)  # what else runs here decides how long an example takes
 hypothesis.settings.load_profile("busy")
 
 ROOT = Path(__file__).resolve().parent.parent
