@@ -13,17 +13,21 @@ Rows
     denoise     what the recognizer should hear: raw or denoised sound
     paddings    time and word errors of one window by the silence after it, for every Whisper model that is there
     nonspeech   words invented in an hour of sound that nobody speaks in
+
+On request only (``--only lag``; five minutes in real time)
+    lag         how far the interpretation is behind somebody who does not stop, and the share left out
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -33,6 +37,7 @@ from benchmarks.align import Aligner
 from benchmarks.callplan import CallLog, plan_call
 from benchmarks.figures import Figure, render
 from benchmarks.invented import invented
+from benchmarks.lag import lagging
 from benchmarks.live import LiveServer
 from benchmarks.material import (
     Clip,
@@ -55,6 +60,7 @@ from media_server.engines.faster_whisper import FasterWhisperRecognizer
 from media_server.engines.smart_turn import SmartTurnDetector
 
 ROWS = ("words", "latency", "whole", "calm", "cost", "denoise", "paddings", "nonspeech")
+ON_REQUEST = ("lag",)
 SEED = 20
 SNR_DB = 10.0
 GAP_S = 1.5  # between sentences that do not wait for an answer
@@ -73,6 +79,7 @@ class Options:
     minutes: float
     port: int
     target: str
+    talk_s: float = 300.0
 
 
 class SpeechBench:
@@ -284,6 +291,34 @@ class SpeechBench:
                 break
         return joined(clips)
 
+    def lag(self) -> None:
+        texts = [*sentences(), *long_sentences(sentences(), LONGER_WORDS)]
+        clips: list[Clip] = []
+        for text in itertools.cycle(texts):
+            clips.append(self._voice.say(text))
+            if sum(clip.speech_s for clip in clips) >= self._options.talk_s:
+                break
+        talk = joined(clips)
+        with self._server() as server:
+            self._say(f"{talk.seconds:.0f} s of talk without a break, interpreted")
+            plan = replace(plan_call([talk], self._keys(self._options.target)), patience_s=30.0)
+            log = server.call(plan)
+        found, (seen,) = lagging(log), seen_of([talk], log)
+        if not found.lags_s:
+            raise SystemExit("nothing was interpreted")
+        what = (
+            f"{talk.seconds:.0f} s of talk without a break: end of an utterance to its interpretation heard"
+        )
+        note = f"{len(found.lags_s)} utterances heard, most {max(found.lags_s):.1f} s"
+        self.add("lag", f"{what}, median", found.quantile_s(0.5) * 1000, "ms")
+        self.add("lag", "the same, 95 %", found.quantile_s(0.95) * 1000, "ms", 6000, note)
+        note = f"{found.skipped} of {found.utterances} utterances"
+        self.add(
+            "lag", "left out, of the translation's characters", found.skipped_share * 100, "%", None, note
+        )
+        last = max(seen.audible, default=seen.ended) - seen.ended
+        self.add("lag", "end of the talk to the last interpreted sound", last * 1000, "ms")
+
     def denoise(self) -> None:
         recognizer = FasterWhisperRecognizer(str(self._whisper))
         recognizer.load()
@@ -341,17 +376,20 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speech", description="Measures hearing and interpreting."
     )
-    parser.add_argument("--only", default="", help=f"rows, comma-separated: {', '.join(ROWS)}")
+    parser.add_argument(
+        "--only", default="", help=f"rows, comma-separated: {', '.join((*ROWS, *ON_REQUEST))}"
+    )
     parser.add_argument(
         "--sentences", type=int, default=len(sentences()), help="how many sentences of the list"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="minutes of non-speech")
+    parser.add_argument("--talk", type=float, default=300.0, help="seconds of talk without a break (lag)")
     parser.add_argument("--target", default="es", help="language of the interpretation")
     parser.add_argument("--port", type=int, default=0, help="port of the server; 0: a free one")
     parser.add_argument("--json", type=Path, default=None, help="write the figures there, too")
     given = parser.parse_args(arguments)
     rows = [row for row in given.only.split(",") if row] or list(ROWS)
-    if unknown := set(rows) - set(ROWS):
+    if unknown := set(rows) - {*ROWS, *ON_REQUEST}:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     return given, rows
 
@@ -360,7 +398,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the figures; 1 if one missed its bar."""
     given, rows = parse(arguments)
     models = config.load(os.environ, Path(".env")).models_path
-    options = Options(models, given.sentences, given.minutes, given.port, given.target)
+    options = Options(models, given.sentences, given.minutes, given.port, given.target, given.talk)
     bench = SpeechBench(options, lambda text: print(f"... {text}", file=sys.stderr, flush=True))
     bench.calibrate()
     for row in rows:

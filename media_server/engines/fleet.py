@@ -10,7 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from media_server.clock import Clock, monotonic
 from media_server.engines.base import (
@@ -29,6 +29,7 @@ from media_server.engines.host import QUEUE_BOUND, Call, EngineHost
 from media_server.engines.keep import Kept
 from media_server.engines.queue import Priority
 from media_server.engines.registry import Missing, Plan, Route, Routes, Step
+from media_server.engines.sentences import speakable, what_follows
 from media_server.engines.standby import Standby
 from media_server.errors import EngineError, EngineFailed, EngineUnavailable, Superseded
 from media_server.events import Status
@@ -284,7 +285,7 @@ class Fleet:
                         )
 
     async def speak(self, request: SpeakRequest) -> AsyncGenerator[Speech]:
-        """Pieces of speech, from the next voice when one fails before its first piece. Raises EngineError."""
+        """Pieces of speech; the next voice says what one that fails has not begun to say. Raises EngineError."""
         error: EngineError = EngineUnavailable("no voice speaks this language")
         priority: Priority = "final" if request.live else "background"
         for host in self.voices:
@@ -299,6 +300,7 @@ class Fleet:
             ):
                 continue
             begun = False
+            said: list[str] = []
             started = self._clock()
             try:
                 async with aclosing(
@@ -309,13 +311,19 @@ class Fleet:
                             begun = True
                             self._standby.answered(host)
                             self._metrics.tts.labels(host.spec.name).observe((self._clock() - started) * 1000)
+                        if piece.text:
+                            said.append(piece.text)
                         yield piece
                 return
             except EngineError as failure:
                 self._metrics.tts_failures.labels(host.spec.name).inc()
                 error = failure
                 if begun:
-                    break
+                    if not said:
+                        break
+                    request = replace(request, text=what_follows(request.text, said))
+                    if not speakable(request.text):
+                        return
                 if (instead := self._voice_behind(host, request.language)) is not None:
                     self._standby.failed(host, failure, instead)
         raise error

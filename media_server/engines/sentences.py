@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _ENDS = ".!?…。！？｡．।॥؟۔։።፧፨။។៕᙮᠃᠉꓿"
 _WIDE_ENDS = "。！？｡．"  # no space follows them
@@ -60,6 +60,16 @@ def sentences(text: str, longest: int = 400) -> Iterator[str]:
             yield from _bounded(text[start : match.end()].strip(), longest)
             start = match.end()
     yield from _bounded(text[start:].strip(), longest)
+
+
+def what_follows(text: str, said: Iterable[str]) -> str:
+    """The rest of a text of which these sentences (``sentences`` of what is speakable of it) have been said."""
+    text = speakable(text)
+    at = 0
+    for sentence in said:
+        if (found := text.find(sentence, at)) >= 0:
+            at = found + len(sentence)
+    return text[at:].strip()
 
 
 def clause_cut(text: str, least: int, most: int) -> int:

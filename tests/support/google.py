@@ -66,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
         text, code, _, _ = json.loads(parameters)
         self.owner.asked.append((code, text))
         mode = self.owner.mode
+        if mode == "ok once":
+            self.owner.mode = "500"
         try:
             self._answer(mode, code, text)
         except OSError:

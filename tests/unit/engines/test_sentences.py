@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media_server.engines.sentences import clause_cut, clean, sentences, speakable
+from media_server.engines.sentences import clause_cut, clean, sentences, speakable, what_follows
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,11 @@ def test_a_clean_text_is_composed_and_has_no_controls(text: str) -> None:
     assert unicodedata.is_normalized("NFC", cleaned)
     assert all(c == "\n" or unicodedata.category(c) != "Cc" for c in cleaned)
     cleaned.encode()
+
+
+def test_what_follows_is_what_the_sentences_said_leave_over() -> None:
+    text = "One. 😀 Two, at last.\nTwo. Three!"
+    whole = list(sentences(speakable(text)))
+    for count in range(len(whole) + 1):
+        assert list(sentences(what_follows(text, whole[:count]))) == whole[count:]
+    assert what_follows("One. Two.", ["Something else."]) == "One. Two."
