@@ -59,6 +59,7 @@ def _run(settings: Settings) -> int:
 async def _serve(settings: Settings) -> int:
     from aiohttp import web
 
+    from compat_ws.echo_handler import Echo
     from media_server.engines.fleet import Fleet
     from media_server.engines.registry import choose, look_around
     from media_server.errors import ConfigError
@@ -79,9 +80,8 @@ async def _serve(settings: Settings) -> int:
     calls = Calls(hub)
     context = _tls(settings)
     door = Door.of(settings, metrics)
-    runner = web.AppRunner(
-        make_app(hub, calls, web_folder(), door), access_log=None, keepalive_timeout=20, lingering_time=5
-    )
+    app = make_app(hub, calls, web_folder(), door, entrances=[Echo(hub, calls.denoiser)])
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=20, lingering_time=5)
     await runner.setup()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -82,6 +82,10 @@ class Settings:
     resume_secs: float = setting(
         30.0, "A call whose network is lost is kept this long for its page to come back"
     )
+    ws_idle_secs: float = setting(
+        600.0, "A WebSocket on which nothing moves in either direction is closed after this long"
+    )
+    ws_max_per_address: int = setting(256, "WebSockets that one address may have open; 0: any number")
     max_queue_wait_ms: int = setting(
         300, "New calls are refused while finals wait longer than this for a recognizer, on average"
     )
@@ -188,6 +192,10 @@ class Settings:
     enable_rnnoise: bool = setting(True, "Denoise with RNNoise; else with a noise gate")
     noise_gate_threshold: float = setting(0.015, "The gate closes under this RMS, as a share of full scale")
     noise_gate_attenuation: float = setting(0.2, "What the closed gate multiplies by")
+    default_sample_rate: int = setting(48_000, "`/ws-audio`: Hz, where the client names none")
+    default_channels: int = setting(1, "`/ws-audio`: channels, where the client names none")
+    default_frame_size: int = setting(480, "`/ws-audio`: samples of a frame, where the client names none")
+    echo_max_clients: int = setting(512, "Connections to `/ws-audio` at a time")
     speech_queue_secs: float = setting(
         6.0, "A sentence that would be heard later than this after it was said is skipped, with a mark"
     )
@@ -323,6 +331,16 @@ def _check(settings: Settings) -> None:
         raise ConfigError("ASR_MAX_BATCH should be 0 to 64")
     if not 0 <= settings.asr_batch_window_ms <= 500:
         raise ConfigError("ASR_BATCH_WINDOW_MS should be 0 to 500")
+    if settings.ws_idle_secs < 10:
+        raise ConfigError("WS_IDLE_SECS should be 10 or more")
+    if settings.ws_max_per_address < 0:
+        raise ConfigError("WS_MAX_PER_ADDRESS should be 0 or more")
+    if not 8_000 <= settings.default_sample_rate <= 192_000:
+        raise ConfigError("DEFAULT_SAMPLE_RATE should be 8000 to 192000")
+    if not 1 <= settings.default_channels <= 8:
+        raise ConfigError("DEFAULT_CHANNELS should be 1 to 8")
+    if not 1 <= settings.default_frame_size <= settings.default_sample_rate:
+        raise ConfigError("DEFAULT_FRAME_SIZE should be 1 to DEFAULT_SAMPLE_RATE, a second of sound")
     for name in ("max_sessions", "max_connections_per_address"):
         if getattr(settings, name) < 1:
             raise ConfigError(f"{name.upper()} should be 1 or more")

@@ -80,15 +80,21 @@ class Metrics:
         self.rtp_dropped = counter("lai_rtp_dropped", "Datagrams and packets refused", ("reason",))
         self.audio_frames = counter("lai_audio_frames", "Received audio frames of 20 ms", ("how",))
 
+        self.echo_messages = counter(
+            "lai_echo_messages", "Messages of /ws-audio, by what they went through", ("how",)
+        )
+
         # A series that is not there yet looks like a broken exporter on a dashboard: the known ones begin at 0.
         for path in ("/ws/audio", "/ws-audio"):
             self.ws_connections.labels(path)
         for reason in ("head", "stalled", "crowded", "refused"):
             self.http_closed.labels(reason)
-        for queue in ("captions", "finals", "speech"):
+        for queue in ("captions", "finals", "speech", "echo"):
             self.drops.labels(queue)
         for outcome in ("spoken", "merged", "skipped", "failed"):
             self.speech_texts.labels(outcome)
+        for how in ("rnnoise", "gate", "full"):
+            self.echo_messages.labels(how)
         for outcome in ("final", "lost", "echo"):
             self.utterances.labels(outcome)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -21,7 +21,7 @@ from signaling.description import describe
 from signaling.door import Door
 from signaling.headers import dress
 from signaling.health import health, languages
-from signaling.keys import CALLS, DESCRIPTION, DOOR, HUB, WEB
+from signaling.keys import CALLS, DESCRIPTION, DOOR, ENTRANCES, HUB, WEB, Entrance
 from signaling.requests import address_of, first, flag_of, query_flag, query_text, read_json, text_of
 
 logger = logging.getLogger(__name__)
@@ -147,6 +147,9 @@ async def get_health(request: web.Request) -> web.Response:
     hub, calls = request.app[HUB], request.app[CALLS]
     wants_ready = query_flag(request, "ready")
     body = health(hub, calls.denoiser)
+    entrances = request.app[ENTRANCES]
+    body["endpoints"] = {entrance.path: entrance.health() for entrance in entrances}
+    body["messages"] += [notice for entrance in entrances for notice in entrance.notices()]
     try:
         authorize(request, hub.settings)
     except PeerError:
@@ -189,14 +192,20 @@ async def favicon(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path)
 
 
-def make_app(hub: Hub, calls: Calls, web_folder: Path, door: Door | None = None) -> web.Application:
+def make_app(
+    hub: Hub,
+    calls: Calls,
+    web_folder: Path,
+    door: Door | None = None,
+    entrances: Sequence[Entrance] = (),
+) -> web.Application:
     """The application; its start-up and clean-up start and stop the hub, the engines and the calls.
 
     ``door`` is told what its connections are doing; it is opened and closed by whoever made it.
     """
     app = web.Application(client_max_size=MAX_BODY, middlewares=[through_the_door, edge])
     app[DOOR] = door or Door.of(hub.settings, hub.metrics)
-    app[HUB], app[CALLS], app[WEB] = hub, calls, web_folder
+    app[HUB], app[CALLS], app[WEB], app[ENTRANCES] = hub, calls, web_folder, entrances
     app[DESCRIPTION] = describe(hub.settings)
     app.router.add_get("/", page)
     app.router.add_get("/favicon.ico", favicon)
@@ -210,6 +219,8 @@ def make_app(hub: Hub, calls: Calls, web_folder: Path, door: Door | None = None)
     sessions.add_routes(app)
     openai_api.add_routes(app)
     app.cleanup_ctx.append(_lifetime)
+    for entrance in entrances:
+        entrance.add_to(app, lambda request: address_of(request, hub.settings))
     return app
 
 

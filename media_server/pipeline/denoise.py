@@ -86,6 +86,10 @@ class _Library:
             raise DenoiserUnavailable(f"RNNoise's library does not load: {error}") from error
         if library.rnnoise_get_frame_size() != FRAME:
             raise DenoiserUnavailable("RNNoise's library works on frames of another size")
+        # The same library once more, for threads that have nothing else to do: it gives the lock up.
+        self.unlocked_frame = ctypes.CDLL(str(path)).rnnoise_process_frame
+        self.unlocked_frame.argtypes = [pointer, pointer, pointer]
+        self.unlocked_frame.restype = ctypes.c_float
         self.library = library
         self.weights = "float weights"
         self.model: int | None = None
@@ -161,18 +165,21 @@ class _Whole:
 
 
 class RNNoise:
-    """One stream through RNNoise. ``speech`` is the probability of a voice in the last frame, 0 to 1."""
+    """One stream through RNNoise. ``speech`` is the probability of a voice in the last frame, 0 to 1.
+
+    ``in_thread``: the interpreter lock is given up for each frame, so that the event loop goes on meanwhile.
+    """
 
     name = "rnnoise"
     delay = 2 * FRAME
     """Samples by which its output lags."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_thread: bool = False) -> None:
         shared = _library()
         self.reason = f"RNNoise of the pyrnnoise wheel, {shared.weights}"
         self.speech = 0.0
         self._destroy = shared.library.rnnoise_destroy
-        self._frame = shared.library.rnnoise_process_frame
+        self._frame = shared.unlocked_frame if in_thread else shared.library.rnnoise_process_frame
         self._state: int | None = shared.library.rnnoise_create(shared.model)
         if not self._state:
             raise DenoiserUnavailable("RNNoise gave no state")
@@ -232,10 +239,13 @@ class NoiseGate:
         self._whole = _Whole()
 
     def process(self, pcm: Pcm) -> Pcm:
-        pcm = self._whole.take(pcm)
-        frames = pcm.reshape(-1, FRAME).astype(np.float32)
+        return self.process_frames(self._whole.take(pcm), FRAME)
+
+    def process_frames(self, pcm: Pcm, size: int) -> Pcm:
+        """The same for whole frames of any size; returns the very array where the gate is open all the time."""
+        frames = pcm.reshape(-1, size).astype(np.float32)
         energy = np.einsum("ij,ij->i", frames, frames)
-        quiet = energy < self._floor * FRAME
+        quiet = energy < self._floor * size
         if not quiet.any():
             return pcm
         frames[quiet] *= self.attenuation

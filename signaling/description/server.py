@@ -59,6 +59,11 @@ SCHEMAS: Json = {
             },
             "loopLagMs": {"type": "number"},
             "engines": {"type": "array", "items": ref("Engine")},
+            "endpoints": {
+                "type": "object",
+                "description": "What other entrances say of themselves, by path",
+                "additionalProperties": {"type": "object"},
+            },
             "messages": {
                 "type": "array",
                 "items": {
