@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Settings may stand on the command line: make run PORT=8080 TLS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types unit bench bench-asr bench-mt bench-speech soak loadtest swarm models \
+.PHONY: help run test check fmt lint types unit bench bench-asr bench-mt bench-speech bench-ws soak loadtest swarm models \
     apertium lock clean
 
 VENV ?= .venv
@@ -51,6 +51,10 @@ bench-speech: ## Measure hearing, translating and speaking
 bench-mt: ## Measure what a translation model of the usual size costs here
 	@sh scripts/bootstrap.sh test
 	@exec $(VENV)/bin/python -m benchmarks.translation
+
+bench-ws: ## Measure /ws-audio beside FastAPI on uvicorn
+	@sh scripts/bootstrap.sh test
+	@exec $(VENV)/bin/python -m benchmarks.ws
 
 soak: ## 1,000 calls, half of them killed: nothing may be left behind
 	@sh scripts/bootstrap.sh test
