@@ -108,7 +108,7 @@ HEARS_MORE = {
 }  # fmt: skip
 """Where the older default would make the server do less than it can, ours is ``auto``."""
 
-PENDING = {"DEFAULT_SAMPLE_RATE", "DEFAULT_CHANNELS", "DEFAULT_FRAME_SIZE", "HISTORY_RETENTION_SECS"}
+PENDING = {"HISTORY_RETENTION_SECS"}
 
 
 def test_every_setting_of_the_older_servers_is_taken_and_has_its_default() -> None:
