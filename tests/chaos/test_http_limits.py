@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 import pytest
+from websockets.sync.client import connect as connect_websocket
 
 from tests.support.server import Server
 
@@ -136,6 +137,30 @@ def test_when_all_connections_of_an_address_are_at_work_the_next_one_is_told(ser
         for client in at_work:
             client.sendall(b"123456789")
         assert {status(client.recv(65536)) for client in at_work} == {400}
+
+
+def connections(server: Server) -> float:
+    _, text = server.fetch("GET", "/metrics")
+    return next(
+        float(line.split()[1]) for line in text.splitlines() if line.startswith("lai_http_connections ")
+    )
+
+
+def test_websockets_count_as_connections_until_they_end(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connect_websocket(f"ws://127.0.0.1:{server.port}/ws-audio"))
+        assert connections(server) >= 3
+        lost = connect(server)  # one that says it wants to be one and goes away
+        lost.sendall(
+            b"GET /ws-audio HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        assert status(lost.recv(65536)) == 400
+        lost.close()
+    until = time.monotonic() + PATIENCE_S
+    while (left := connections(server)) > 1 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == 1  # the one that asks
 
 
 def test_requests_in_a_row_on_one_connection_are_all_answered(server: Server) -> None:
