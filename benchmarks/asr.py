@@ -45,14 +45,16 @@ BARS = {"base": 8, "tiny.en": 14}
 FINAL_S = 1.2
 FINAL_SHARE = 0.95
 WORSE = 0.02  # word error rate, above that of one caller alone: 1 word of 50
-STEP = 2  # people more, or fewer, in the next try
-CALL_CLIPS = 7
+STEP = 2  # people more in the second try, when the first was a success
+FEWER = 0.6  # of the people, when it was none
+CALL_CLIPS = 6
 
 
 class AsrBench:
-    def __init__(self, model: str, seconds: float, say: Callable[[str], None]) -> None:
+    def __init__(self, model: str, seconds: float, people: int, say: Callable[[str], None]) -> None:
         self._model = model
         self._seconds = seconds
+        self._people_first = people
         self._say = say
         self._models = config.load(os.environ, Path(".env")).models_path
         self.figures: list[Figure] = []
@@ -139,21 +141,20 @@ class AsrBench:
     def _callers(self, model: str, bar: int) -> None:
         row = f"callers ({model})"
         alone = self._talk(model, 1)
-        self._people(row, 1, alone, None)
+        best = int(self._people(row, 1, alone, None))
         limit = _errors(alone).rate + WORSE
-        people, best, direction = bar, 0, 0
-        while people > 0 and people != best:
-            seen = self._talk(model, people)
-            held = self._people(row, people, seen, limit)
-            if held:
-                best = people
-            if direction and (direction > 0) != held:
-                break
-            direction = 1 if held else -1
-            if held and people > bar:
-                break  # one step above the bar shows what is left
-            people += STEP * direction
-        self.add(row, "people who can speak at once", best, bar=bar, at_least=True)
+        people = self._people_first or bar
+        tried = [people]
+        seen = self._talk(model, people)
+        if self._people(row, people, seen, limit):
+            best = people
+            tried.append(people + STEP)
+        else:
+            tried.append(max(1, round(people * FEWER)))
+        if self._people(row, tried[1], self._talk(model, tried[1]), limit):
+            best = max(best, tried[1])
+        note = f"of 1, {min(tried)} and {max(tried)}"
+        self.add(row, "people who can speak at once", best, bar=bar, at_least=True, note=note)
 
     def _talk(self, model: str, people: int) -> list[Seen]:
         self._say(f"{people} WebRTC caller{'s'[: people - 1]} with {model}")
@@ -203,7 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--only", default="", help=f"rows, comma-separated: {', '.join(ROWS)}")
     parser.add_argument("--model", default="base", help="size for the row windows")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of every run of the row windows")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of every run of the row windows")
+    parser.add_argument(
+        "--people", type=int, default=0, help="callers in the first try; 0: as many as the bar"
+    )
     parser.add_argument("--json", type=Path, default=None, help="write the figures there, too")
     given = parser.parse_args(arguments)
     rows = [row for row in given.only.split(",") if row] or list(ROWS)
@@ -215,7 +219,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cores = _cores()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     bench = AsrBench(
-        given.model, given.seconds, lambda text: print(f"... {text}", file=sys.stderr, flush=True)
+        given.model,
+        given.seconds,
+        given.people,
+        lambda text: print(f"... {text}", file=sys.stderr, flush=True),
     )
     for row in rows:
         _use(cores[:CORES] if row == "windows" else cores)
