@@ -59,12 +59,15 @@ class Crew[P: Place]:
 
     def __init__(self, bound: int, gather_s: float = 0.0) -> None:
         self.line: WaitingLine[P] = WaitingLine(bound)
+        self.name = ""
+        """Of the line, in metrics: that of the first who joined."""
         self._takers: list[Taker] = []
         self._gather_s = gather_s
         self._arrivals = Arrivals()
         self._timer: asyncio.TimerHandle | None = None
 
-    def join(self, taker: Taker) -> None:
+    def join(self, taker: Taker, name: str = "") -> None:
+        self.name = self.name or name
         self._takers.append(taker)
 
     @property

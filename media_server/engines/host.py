@@ -123,12 +123,12 @@ class EngineHost:
         self._keeper = Keeper(spec, self, metrics, clock)
         self._crew: Crew[Call] = Crew(queue_bound) if crew is None else crew
         self._line = self._crew.line
-        self._crew.join(self)
         self._working: dict[int, Call] = {}
         """In the child, also those whose caller has gone."""
         self._progress_at = 0.0
         self._ids = itertools.count(1)
         self._queue = f"{spec.kind}.{spec.name}"
+        self._crew.join(self, self._queue)
 
     @property
     def state(self) -> State:
@@ -312,7 +312,7 @@ class EngineHost:
         for older in replaced:
             older.fail(Superseded("a newer request of the same speaker took its place"))
         for entry in dropped:
-            self._metrics.drops.labels(self._queue).inc()
+            self._metrics.drops.labels(self._crew.name).inc()
             entry.fail(Superseded("too many requests wait"))
         self._crew.pump()
         return call
@@ -395,7 +395,7 @@ class EngineHost:
         self._metrics.engine_requests.labels(self.spec.kind, self.spec.name, outcome).inc()
 
     def _show_depth(self) -> None:
-        self._metrics.queue_depth.labels(self._queue).set(len(self._line))
+        self._metrics.queue_depth.labels(self._crew.name).set(len(self._line))
 
     # What the keeper says.
 

@@ -10,7 +10,9 @@ import pytest
 
 from media_server.engines.base import EngineSpec, RecognizeRequest
 from media_server.engines.crew import Crew
+from media_server.engines.fleet import Fleet
 from media_server.engines.host import Call, EngineHost
+from media_server.engines.registry import Plan
 from media_server.errors import EngineUnavailable, Superseded
 from media_server.metrics import Metrics
 from tests.integration.misbehaving_engine import CRASH, SLEEP, window
@@ -128,3 +130,23 @@ async def test_what_waits_fails_only_when_the_last_host_is_stopped(pair: Pair) -
     await second.stop()
     with pytest.raises(EngineUnavailable):
         await waiting
+
+
+async def test_a_recognizer_on_a_device_that_does_not_work_gives_way_to_the_same_one_on_another(
+    tmp_path: Path,
+) -> None:
+    broken = EngineSpec(
+        "recognize", "on-a-gpu", FACTORY, {"kind": "recognize", "missing": str(tmp_path / "driver")}
+    )
+    works = EngineSpec("recognize", "on-the-cpu", FACTORY, {"kind": "recognize", "batch": 4})
+    fleet = Fleet(Plan(recognize=(broken, works)), Metrics())
+    await fleet.start()
+    try:
+        with pytest.raises(EngineUnavailable):
+            await fleet.recognizers[0].wait_ready(60)
+        await fleet.recognizers[1].wait_ready(60)
+        answer = await fleet.recognize(RecognizeRequest(window(0, 8), final=True), owner="a", deadline_s=30)
+        assert answer.transcript.text == "8"
+        assert [status.level for status in fleet.statuses()] == ["error", "info"]
+    finally:
+        await fleet.stop()
