@@ -101,16 +101,27 @@ class Channel:
         self._text_came = asyncio.Event()
         self._partial: asyncio.Task[None] | None = None
         self._tasks = TaskOwner(f"channel.{target}")
-        self._tasks.start(self._translate_finals(), "translate")
-        self._tasks.start(self._speak_texts(), "speak")
+        self._running: list[asyncio.Task[None] | None] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._running = [
+            self._tasks.start(self._translate_finals(), "translate"),
+            self._tasks.start(self._speak_texts(), "speak"),
+        ]
 
     async def stop(self) -> None:
         """Ends the tasks; what waits is forgotten. Idempotent."""
         await self._tasks.stop()
 
     def forget(self) -> None:
-        """Drops what is known of the speaker's words: consent was withdrawn."""
+        """Drops what is known of the speaker's words, also what is being translated or spoken: consent was withdrawn."""
         self._drop_ahead()
+        self._drop_partial()
+        for task in self._running:
+            if task is not None:
+                task.cancel()
+        self._begin()
         self._captions.clear()
         self._texts.clear()
         while not self._finals.empty():
@@ -361,8 +372,9 @@ class Channel:
             self._lag.spoke(len(whole), seconds, speed)
             for text in texts[begun:] if seconds else ():  # the voice did not say where they begin
                 self._begins(text, merged=True)
-        if seconds:
-            self._publish(Spoken(clip, self.target, _NOTHING, last=True))
+        finally:
+            if seconds:
+                self._publish(Spoken(clip, self.target, _NOTHING, last=True))
 
     def _begins(self, text: _Text, *, merged: bool) -> None:
         """The first sound of a text is handed out."""
