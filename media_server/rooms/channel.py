@@ -115,7 +115,7 @@ class Channel:
         await self._tasks.stop()
 
     def forget(self) -> None:
-        """Drops what is known of the speaker's words, also what is being translated or spoken: consent was withdrawn."""
+        """Consent was withdrawn: drops the speaker's words, also those being translated or spoken."""
         self._drop_ahead()
         self._drop_partial()
         for task in self._running:
