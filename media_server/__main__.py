@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # what is imported at run time decides how soon the server li
     from media_server.rooms.hub import Hub
     from media_server.rtc.calls import Calls
 
+WEBSOCKETS_S = 5.0
+"""At the end WebSockets are closed with a reason; one that does not answer is cut after this long."""
+
 USAGE = """usage: meeting-voice-language            start the server (settings: environment and .env)
        meeting-voice-language models ... list, fetch and verify models"""
 
@@ -59,6 +62,7 @@ def _run(settings: Settings) -> int:
 async def _serve(settings: Settings) -> int:
     from aiohttp import web
 
+    from compat_ws.audio_handler import AudioSockets
     from compat_ws.echo_handler import Echo
     from media_server.engines.fleet import Fleet
     from media_server.engines.registry import choose, look_around
@@ -70,6 +74,7 @@ async def _serve(settings: Settings) -> int:
     from media_server.rtc.calls import Calls
     from signaling.app import make_app
     from signaling.door import Door
+    from signaling.keys import Entrance
 
     logger = logging.getLogger("media_server")
     hardening.install()
@@ -80,8 +85,11 @@ async def _serve(settings: Settings) -> int:
     calls = Calls(hub)
     context = _tls(settings)
     door = Door.of(settings, metrics)
-    app = make_app(hub, calls, web_folder(), door, entrances=[Echo(hub, calls.denoiser)])
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=20, lingering_time=5)
+    entrances: list[Entrance] = [AudioSockets(hub), Echo(hub, calls.denoiser)]
+    app = make_app(hub, calls, web_folder(), door, entrances=entrances)
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=20, lingering_time=5, shutdown_timeout=WEBSOCKETS_S
+    )
     await runner.setup()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

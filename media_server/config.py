@@ -82,6 +82,12 @@ class Settings:
     resume_secs: float = setting(
         30.0, "A call whose network is lost is kept this long for its page to come back"
     )
+    history_retention_secs: float = setting(
+        1800.0, "Finals of a room are kept in memory this long for those who ask for them; 0: none"
+    )
+    share_default_room: bool = setting(
+        True, "Older clients that name no room meet in the room `default`; 0: each is alone"
+    )
     ws_idle_secs: float = setting(
         600.0, "A WebSocket on which nothing moves in either direction is closed after this long"
     )
@@ -344,6 +350,8 @@ def _check(settings: Settings) -> None:
     for name in ("max_sessions", "max_connections_per_address"):
         if getattr(settings, name) < 1:
             raise ConfigError(f"{name.upper()} should be 1 or more")
+    if not 0 <= settings.history_retention_secs <= 86_400:
+        raise ConfigError("HISTORY_RETENTION_SECS should be 0 to 86400")
 
 
 def _check_openai(settings: Settings) -> None:

@@ -51,13 +51,14 @@ class Anticipated:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """An utterance that could not be recognized, with the reason for people."""
+    """An utterance that could not be recognized, with the reason for people and its code for programs."""
 
     utterance: str
     start_ms: int
     end_ms: int
     message: str
     speaker: str = ""
+    code: str = "ASR_FAILED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,22 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A piece of interpretation to be heard: int16 mono at 48 kHz. ``last`` ends the clip of that utterance."""
+    """A piece of interpretation to be heard: int16 mono at 48 kHz. ``last`` ends the clip of that utterance.
+
+    All who hear it are given the same object, so work on it can be shared by its identity.
+    """
 
     utterance: str
     language: str
     pcm: Pcm
     text: str = ""
     last: bool = False
+    sentence: bool = False
+    """A sentence begins with this piece."""
+    end_ms: int = 0
+    """End of the utterance, since the start of the speaker's call."""
+    ended_at_s: tuple[float, ...] = ()
+    """For each text that begins with this piece: the clock's time at which the speech ended that it interprets."""
 
 
 @dataclass(frozen=True, slots=True)

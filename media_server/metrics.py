@@ -89,7 +89,7 @@ class Metrics:
             self.ws_connections.labels(path)
         for reason in ("head", "stalled", "crowded", "refused"):
             self.http_closed.labels(reason)
-        for queue in ("captions", "finals", "speech", "echo"):
+        for queue in ("captions", "finals", "speech", "echo", "clips", "ws_audio", "ws_partials"):
             self.drops.labels(queue)
         for outcome in ("spoken", "merged", "skipped", "failed"):
             self.speech_texts.labels(outcome)

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,9 @@ _TRANSITION = 0.16
 """Width of the filter's slope, as a share of the lower Nyquist frequency; it ends where folding begins."""
 _BLOCK = 16
 """Least samples of a block on its shorter side: large enough for BLAS, small enough that little waits."""
+
+MAX_TERM = 1_000
+"""Largest term of a ratio that a matrix is made for."""
 
 _Float = NDArray[np.float32]
 
@@ -64,15 +68,35 @@ def _plan(source: int, target: int) -> _Plan:
     # Output n sits at n * down on the common grid, input m at m * up: y[n] = sum of taps[n*down - m*up] *
     # x[m].
     history = -(-(length - 1) // up)
-    matrix = np.zeros((history + block_in, block_out), np.float64)
-    for n in range(block_out):
-        for row in range(history + block_in):
-            index = n * down - (row - history) * up
-            if 0 <= index < length:
-                matrix[row, n] = taps[index]
+    index = np.arange(block_out) * down - (np.arange(history + block_in)[:, None] - history) * up
+    matrix = np.where((index >= 0) & (index < length), taps[np.clip(index, 0, length - 1)], 0.0)
     # Each phase passes a constant unchanged.
     matrix /= matrix.sum(axis=0)
     return _Plan(matrix.astype(np.float32), block_in, block_out, history, delay_out)
+
+
+class AnyResampler:
+    """A stream of int16 mono between rates whose ratio has no small terms (16,001 Hz, say): FFmpeg's."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self._source = source
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=target)
+
+    def process(self, pcm: Pcm) -> Pcm:
+        """The samples that can be made with ``pcm``."""
+        if not len(pcm):
+            return pcm
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm).reshape(1, -1), "s16", "mono")
+        frame.sample_rate = self._source
+        pieces = [out.to_ndarray().reshape(-1) for out in self._resampler.resample(frame)]
+        return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
+
+
+def make_resampler(source: int, target: int) -> Resampler | AnyResampler:
+    """The cheap one where its matrix is small, which it is for all rates of ``RATES``."""
+    if max(source, target) // math.gcd(source, target) <= MAX_TERM:
+        return Resampler(source, target)
+    return AnyResampler(source, target)
 
 
 class Resampler:

@@ -158,8 +158,10 @@ class Hearing:
             return []
         return self._end_if_over(self._open, now)
 
-    def on_failed(self, job_id: int, reason: str, retry: bool, now: float) -> list[HearOutput]:
-        """A job without an answer. ``reason`` is for people; ``retry``: asking again may help."""
+    def on_failed(
+        self, job_id: int, reason: str, retry: bool, now: float, *, code: str = "ASR_FAILED"
+    ) -> list[HearOutput]:
+        """A job without an answer. ``reason`` is for people, ``code`` for programs; ``retry``: again may help."""
         asked = self._desk.answered(job_id)
         if asked is None:
             return []
@@ -175,8 +177,8 @@ class Hearing:
         if retry and not asked.again:
             return [self._desk.decode(replace(asked, at=now, again=True))]
         if utterance is self._open:
-            return self._close(utterance, [self._lost(utterance, reason)], now)
-        return self._endings.settle(utterance, [self._lost(utterance, reason)])
+            return self._close(utterance, [self._lost(utterance, reason, code)], now)
+        return self._endings.settle(utterance, [self._lost(utterance, reason, code)])
 
     def configure(
         self,
@@ -379,13 +381,14 @@ class Hearing:
             self._typical += TYPICAL_PACE * (sure - self._typical)
         return [heard]
 
-    def _lost(self, utterance: Utterance, reason: str) -> Lost:
+    def _lost(self, utterance: Utterance, reason: str, code: str) -> Lost:
         return Lost(
             utterance.id,
             utterance.start * FRAME_MS,
             utterance.last_voice * FRAME_MS,
             f"Something was said here that could not be recognized: {reason}",
             self._speaker,
+            code,
         )
 
     def _close(self, utterance: Utterance, outputs: list[HearOutput] | None, now: float) -> list[HearOutput]:
@@ -415,7 +418,7 @@ class Hearing:
         said: list[HearOutput] = []
         for utterance in self._endings.overdue(now, self._settings.kept_max_s - self._settings.window_max_s):
             self._desk.forget(utterance)
-            lost = self._lost(utterance, "the recognizer does not keep up.")
+            lost = self._lost(utterance, "the recognizer does not keep up.", "ASR_TIMEOUT")
             said += self._endings.settle(utterance, [lost])
         return said
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from media_server.audio.resample import Resampler
+from media_server.audio.resample import AnyResampler, Resampler, make_resampler
 from media_server.clock import Clock
 from media_server.engines.base import RECOGNIZER_RATE, VOICE_RATE, Pcm
 from media_server.engines.fleet import Fleet
@@ -26,6 +26,7 @@ from media_server.privacy.consent import ConsentGate
 from media_server.tasks import TaskOwner
 
 PARTIAL_DEADLINE_S = 3.0  # a partial that is older than this shows nothing new
+MAX_RATES = 8  # a client may change its rate at any time: so many are remembered
 FINAL_DEADLINE_S = 12.0  # long enough for an engine that is replaced in between
 
 
@@ -83,7 +84,7 @@ class Interpreter:
         self._hear_denoised = hear_denoised
         self._metrics = metrics
         self._clock = clock
-        self._resamplers: dict[int, Resampler] = {}
+        self._resamplers: dict[int, Resampler | AnyResampler] = {}
         self._played_resampler = Resampler(VOICE_RATE, RECOGNIZER_RATE)
         self._canceller = EchoCanceller()
         self._words = EchoWords()
@@ -130,7 +131,9 @@ class Interpreter:
             return pcm
         resampler = self._resamplers.get(rate * 1_000_000 + to)
         if resampler is None:
-            resampler = self._resamplers[rate * 1_000_000 + to] = Resampler(rate, to)
+            while len(self._resamplers) >= MAX_RATES:
+                self._resamplers.pop(next(iter(self._resamplers)))
+            resampler = self._resamplers[rate * 1_000_000 + to] = make_resampler(rate, to)
         return resampler.process(pcm)
 
     # -- control ------------------------------------------------------------------------------------------------
@@ -228,7 +231,8 @@ class Interpreter:
             result = await self._fleet.recognize(job.request, owner=self.speaker, deadline_s=deadline_s)
         except EngineError as error:
             retry = not isinstance(error, EngineUnavailable | Superseded)
-            self._act(self._hearing.on_failed(job.id, _words(error), retry, self._clock()))
+            code = _code(error)
+            self._act(self._hearing.on_failed(job.id, _words(error), retry, self._clock(), code=code))
             return
         if not job.urgent:
             self._metrics.asr_partial.observe((self._clock() - asked) * 1000)
@@ -241,6 +245,11 @@ class Interpreter:
             self._act(self._hearing.on_failed(job.id, str(error), False, self._clock()))
             return
         self._act(self._hearing.on_turn(job.id, turn, self._clock()))
+
+    @property
+    def position_ms(self) -> int:
+        """Sound and silence since the start of the call: the time line of captions."""
+        return round(self._audio_s * 1000)
 
     @property
     def busy(self) -> bool:
@@ -257,3 +266,10 @@ def _words(error: EngineError) -> str:
             return "the recognizer did not answer in time."
         case _:
             return "the recognizer failed."
+
+
+def _code(error: EngineError) -> str:
+    """The code of an utterance that is lost by ``error``."""
+    if isinstance(error, EngineTimeout):
+        return "ASR_TIMEOUT"
+    return "ASR_UNAVAILABLE" if isinstance(error, EngineUnavailable) else "ASR_FAILED"

@@ -353,15 +353,27 @@ class Channel:
         """Speaks the texts as one clip, that of the first."""
         whole = " ".join(text.caption.translation for text in texts)
         clip = texts[0].caption.id
+        late: Sequence[_Text] = ()
         beginnings = Beginnings([text.caption.translation for text in texts])
-        begun, seconds = 0, 0.0
+        begun, seconds, end_ms = 0, 0.0, texts[0].caption.end_ms
         try:
             async with aclosing(self._pieces(texts, whole, speed)) as pieces:
                 async for piece in pieces:
-                    for number in beginnings.of(piece.text):
-                        self._begins(texts[number], merged=len(texts) > 1)
-                        begun = number + 1
-                    self._publish(Spoken(clip, self.target, piece.pcm, "" if seconds else whole))
+                    begin = [texts[number] for number in beginnings.of(piece.text)]
+                    for text in begin:
+                        self._begins(text, merged=len(texts) > 1)
+                        begun, end_ms = begun + 1, text.caption.end_ms
+                    self._publish(
+                        Spoken(
+                            clip,
+                            self.target,
+                            piece.pcm,
+                            "" if seconds else whole,
+                            sentence=bool(piece.text) or not seconds,
+                            end_ms=end_ms,
+                            ended_at_s=tuple(text.ended_at_s for text in begin),
+                        )
+                    )
                     self._lag.queued(len(piece.pcm) / VOICE_RATE, self._clock())
                     seconds += len(piece.pcm) / VOICE_RATE
         except EngineError:
@@ -370,17 +382,20 @@ class Channel:
                 self._publish(_revised(text.caption, NOT_SPOKEN))
         else:
             self._lag.spoke(len(whole), seconds, speed)
-            for text in texts[begun:] if seconds else ():  # the voice did not say where they begin
+            late = texts[begun:] if seconds else ()  # the voice did not say where they begin
+            for text in late:
                 self._begins(text, merged=True)
         finally:
             if seconds:
-                self._publish(Spoken(clip, self.target, _NOTHING, last=True))
+                ended_at_s = tuple(text.ended_at_s for text in late)
+                self._publish(
+                    Spoken(clip, self.target, _NOTHING, last=True, end_ms=end_ms, ended_at_s=ended_at_s)
+                )
 
     def _begins(self, text: _Text, *, merged: bool) -> None:
         """The first sound of a text is handed out."""
         now = self._clock()
         lag_ms = max(0.0, now + self._behind_s() - text.ended_at_s) * 1000
-        self._metrics.e2e.observe(max(0.0, now - text.ended_at_s) * 1000)
         self._metrics.speech_lag.observe(lag_ms)
         self._metrics.speech_texts.labels("merged" if merged else "spoken").inc()
         self._publish(Lag(text.caption.id, self.target, round(lag_ms)))

@@ -10,15 +10,16 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
-from media_server.clock import Clock, monotonic
+from media_server.clock import Clock, monotonic, wall
 from media_server.config import AUTO, Settings
 from media_server.engines.fleet import Fleet
 from media_server.errors import BadRequest, NotFound, Overloaded, TooManyRequests
 from media_server.events import Goodbye, Status
 from media_server.metrics import Metrics
+from media_server.rooms.history import History
 from media_server.rooms.room import Room
 from media_server.rooms.session import Session
 from media_server.tasks import TaskOwner
@@ -34,6 +35,8 @@ CONNECT_S = 4.0  # a good network needs less; a session without a connection giv
 PENDING_PER_ADDRESS = (
     16  # sessions without a connection yet; a room full of people behind one address is fewer
 )
+DEFAULT_ROOM = "default"  # where the older clients meet that name no room
+MAX_HISTORIES = 256  # rooms whose finals are kept; beyond that those that were left first are forgotten
 
 
 class Hub:
@@ -49,6 +52,7 @@ class Hub:
         self.outcomes: Counter[str] = Counter()
         self._sessions: dict[str, Session] = {}
         self._rooms: dict[str, Room] = {}
+        self._histories: OrderedDict[str, History] = OrderedDict()
         self._drained = asyncio.Event()
         self._tasks = TaskOwner("hub")
         fleet.listen(self._engine_news)
@@ -148,7 +152,47 @@ class Hub:
         self._languages_changed(session)
         return session
 
+    async def move(self, session: Session, room: str | None) -> None:
+        """Into the room of that name (None: a private one). Nothing happens where the session is in it."""
+        left = session.room
+        name = self._shared(room)
+        if left.name == name or (name is None and left.private):
+            return
+        await session.move(self._room(name))
+        await self._close_empty(left)
+        self._languages_changed(session)
+
+    def history(self, session: Session, room: str | None = None) -> History:
+        """The finals of the session's room, or of another one."""
+        name = self._shared(room)
+        if name is None:
+            return session.room.history
+        return self._rooms[name].history if name in self._rooms else self._history(name)
+
+    def _shared(self, name: str | None) -> str | None:
+        """The name of a room that people may share; None for a private one."""
+        return None if name == DEFAULT_ROOM and not self.settings.share_default_room else name
+
+    def _history(self, name: str | None) -> History:
+        """A shared room's history outlives the moments in which nobody is in it: a page that is loaded anew."""
+        retention_s = self.settings.history_retention_secs
+        if name is None:
+            return History(retention_s)
+        history = self._histories.setdefault(name, History(retention_s))
+        self._histories.move_to_end(name)
+        while len(self._histories) > MAX_HISTORIES:
+            self._histories.popitem(last=False)
+        return history
+
+    async def _close_empty(self, room: Room) -> None:
+        if not len(room) and self._rooms.get(room.name) is room:
+            del self._rooms[room.name]
+            if not room.private:
+                self._history(room.name)  # counts as used now
+            await room.stop()
+
     def _room(self, name: str | None) -> Room:
+        name = self._shared(name)
         key = name or f"private-{secrets.token_hex(8)}"
         room = self._rooms.get(key)
         if room is None:
@@ -159,6 +203,7 @@ class Hub:
                 self.clock,
                 private=name is None,
                 speech_limit_s=self.settings.speech_queue_secs,
+                history=self._history(name),
             )
         return room
 
@@ -167,9 +212,7 @@ class Hub:
         if self._sessions.pop(session.id, None) is None:
             return
         await session.stop()
-        if not len(session.room):
-            self._rooms.pop(session.room.name, None)
-            await session.room.stop()
+        await self._close_empty(session.room)
         counts = session.interpreter.counts
         self.metrics.sessions_active.set(len(self._sessions))
         self.metrics.calls.labels(reason).inc()
@@ -226,7 +269,16 @@ class Hub:
             away_s = now - session.lost_at_s if session.lost_at_s is not None else 0.0
             if session.line is None and away_s > self.settings.resume_secs:
                 await self.end(session, "lost")
+        self._expire_histories()
         self._check_drained()
+
+    def _expire_histories(self) -> None:
+        """Words that are too old go although nobody asks for them."""
+        now = wall()
+        for name, history in list(self._histories.items()):
+            history.expire(now)
+            if not len(history) and name not in self._rooms:
+                del self._histories[name]
 
     async def drain(self) -> None:
         """No new calls; running ones are told, and may go on for ``DRAIN_SECS``. Returns when none is left."""

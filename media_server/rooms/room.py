@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from media_server.clock import Clock
+from media_server.clock import wall as real_time
 from media_server.engines.fleet import Fleet
 from media_server.events import Anticipated, Caption, Heard, Lag, Lost, RoomEvent, Speaking, Spoken
 from media_server.glossary import EMPTY, Glossary
 from media_server.metrics import Metrics
 from media_server.rooms.channel import Channel
+from media_server.rooms.history import History
 
 
 class Member(Protocol):
@@ -26,6 +28,8 @@ class Member(Protocol):
     """The language this member reads and hears."""
     glossary: Glossary
     """Names and terms in what this member says."""
+    hears_itself: bool
+    """Whether this member hears the interpretation of its own words in a room of several, too."""
 
     @property
     def queued_s(self) -> float:
@@ -49,9 +53,13 @@ class Room:
         *,
         private: bool,
         speech_limit_s: float,
+        history: History | None = None,
+        wall: Clock = real_time,
     ) -> None:
         self.name = name
         self.private = private
+        self.history = history if history is not None else History(0)
+        self._wall = wall
         self._fleet = fleet
         self._metrics = metrics
         self._clock = clock
@@ -102,15 +110,16 @@ class Room:
             channel.anticipated(event)
 
     def forget(self, speaker: str) -> None:
-        """Consent was withdrawn: what the speaker said and is not shown yet is dropped."""
+        """Consent was withdrawn: what the speaker said and is not shown yet is dropped, and what is kept of it."""
+        self.history.forget(speaker)
         for (owner, _), channel in self._channels.items():
             if owner == speaker:
                 channel.forget()
 
     def _listeners(self, speaker: str) -> Iterator[Member]:
-        """Who hears ``speaker`` interpreted: in a private room the speaker, else everybody else."""
+        """Who hears ``speaker`` interpreted: everybody else, and the speaker in a private room or by its own wish."""
         for member in self:
-            if (member.speaker == speaker) == self.private:
+            if member.speaker != speaker or self.private or member.hears_itself:
                 yield member
 
     def _channels_of(self, speaker: str) -> list[Channel]:
@@ -135,6 +144,8 @@ class Room:
                 for member in listeners():
                     member.tell(event)
                 return
+            if event.final:
+                self.history.add(event, self._wall())
             for member in self:
                 if member.target == target:
                     member.tell(event)

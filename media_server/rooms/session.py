@@ -33,10 +33,16 @@ MISSED = 200  # finals kept for a page that is away: more than 30 s hold, a boun
 class Line(Protocol):
     """A connection that captions and speech go out on. Its methods never block."""
 
-    def send_text(self, text: str) -> None: ...
+    def tell(self, event: RoomEvent) -> None:
+        """A caption or other news, to be sent in the words of this connection's protocol."""
+        ...
 
-    def play(self, pcm: Pcm, *, clip: str, last: bool) -> None:
-        """Speech of the interpretation, int16 mono 48 kHz."""
+    def send_text(self, text: str) -> None:
+        """JSON text that is the same in every protocol: an error, an ``ack``."""
+        ...
+
+    def play(self, spoken: Spoken, speaker: str) -> None:
+        """Speech of the interpretation of ``speaker``."""
         ...
 
     def push_frame(self, pcm: Pcm) -> None:
@@ -45,6 +51,10 @@ class Line(Protocol):
 
     def set_muted(self, muted: bool) -> None:
         """The speaker has muted the microphone: its silence is no sign of a lost network."""
+        ...
+
+    def replaced(self) -> None:
+        """Another connection of the same session has taken this one's place: it ends."""
         ...
 
 
@@ -75,6 +85,7 @@ class Session:
         self.started_s = clock()
         self.lost_at_s: float | None = None
         self.consent = ConsentGate(required=settings.consent_required)
+        self.hears_itself = False
         self.captions = 0
         self.resumes = 0
         self.was_connected = False
@@ -85,7 +96,7 @@ class Session:
         self._clock = clock
         self._on_languages = on_languages
         self._check_source = check_source
-        self._missed: deque[str] = deque(maxlen=MISSED)
+        self._missed: deque[RoomEvent] = deque(maxlen=MISSED)
         self._asked_consent = False
         self._has_spoken = False
         self._greeted = False
@@ -154,6 +165,13 @@ class Session:
         """Somebody's languages or the engines have changed: asks the recognizer for what is needed now."""
         self.interpreter.configure(self._language, self._english_from(), self.glossary.prompt())
 
+    async def move(self, room: Room) -> None:
+        """Into another room. What is being said is dropped: it was meant for those in the room that is left."""
+        self.interpreter.forget()
+        left, self.room = self.room, room
+        room.join(self)
+        await left.leave(self)
+
     # -- the connection -----------------------------------------------------------------------------------------
 
     def attach(self, line: Line, *, connected: bool = True) -> None:
@@ -163,8 +181,10 @@ class Session:
             self.resumes += 1
             self.interpreter.skip(round(away_s * 1000))
         self.lost_at_s = None
-        self.line = line
+        previous, self.line = self.line, line
         line.set_muted(self.interpreter.muted)
+        if previous is not None:
+            previous.replaced()
         if connected:
             self.confirm()
 
@@ -187,7 +207,7 @@ class Session:
         for status in self._fleet.statuses():
             self.tell(status)
         while self._missed and self.line is not None:
-            self.line.send_text(self._missed.popleft())
+            self.line.tell(self._missed.popleft())
         self._greeted = True
         if not self.consent.open:
             self._ask_consent()
@@ -266,14 +286,13 @@ class Session:
     # -- what the room gives (Member) ---------------------------------------------------------------------------
 
     def tell(self, event: RoomEvent) -> None:
-        text = captions.encode(event)
         if isinstance(event, Caption) and event.final:
             self.captions += 1
         if self.line is None:
             if isinstance(event, Lost) or (isinstance(event, Caption) and event.final):
-                self._missed.append(text)
+                self._missed.append(event)
             return
-        self.line.send_text(text)
+        self.line.tell(event)
 
     @property
     def queued_s(self) -> float:
@@ -285,7 +304,7 @@ class Session:
         from_s = max(self._clock(), self._play_until_s)
         self._play_until_s = from_s + len(spoken.pcm) / VOICE_RATE
         self.interpreter.said(spoken.text, from_s, self._play_until_s)
-        self.line.play(spoken.pcm, clip=f"{speaker}:{spoken.utterance}", last=spoken.last)
+        self.line.play(spoken, speaker)
 
     def status(self, status: Status) -> None:
         """News of an engine."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from aiortc import RTCIceServer
 
+from media_server import captions
 from media_server.clock import wall
 from media_server.config import Settings
 from media_server.engines.base import Pcm
 from media_server.errors import PeerError
+from media_server.events import RoomEvent, Spoken
 from media_server.ice import turn_credentials
 from media_server.pipeline.denoise import make_denoiser
 from media_server.rooms.hub import Hub
@@ -73,13 +75,20 @@ class _Connection:
 
     # -- line of the session ------------------------------------------------------------------------------------
 
+    def tell(self, event: RoomEvent) -> None:
+        self.send_text(captions.encode(event))
+
     def send_text(self, text: str) -> None:
         if self.peer is not None:
             self.peer.send_text(text)
 
-    def play(self, pcm: Pcm, *, clip: str, last: bool) -> None:
-        if self.peer is not None:
-            self.peer.speech.play(pcm, clip=clip, last=last)
+    def play(self, spoken: Spoken, speaker: str) -> None:
+        if self.peer is None:
+            return
+        self.peer.speech.play(spoken.pcm, clip=f"{speaker}:{spoken.utterance}", last=spoken.last)
+        hub = self._calls.hub
+        for ended_at_s in spoken.ended_at_s:
+            hub.metrics.e2e.observe(max(0.0, hub.clock() - ended_at_s) * 1000)
 
     def push_frame(self, pcm: Pcm) -> None:
         if self.peer is not None:
@@ -88,6 +97,9 @@ class _Connection:
     def set_muted(self, muted: bool) -> None:
         if self.peer is not None:
             self.peer.muted = muted
+
+    def replaced(self) -> None:
+        self._calls.replaced(self)
 
 
 def _own_ice_servers(settings: Settings) -> tuple[RTCIceServer, ...]:
@@ -154,10 +166,8 @@ class Calls:
                 await hub.end(session, "refused" if isinstance(error, PeerError) else "failed")
             raise
         self._connections.add(connection)
-        previous = session.line
+        session.hears_itself = False
         session.attach(connection, connected=False)
-        if isinstance(previous, _Connection) and previous.peer is not None:
-            self._tasks.start(previous.peer.close("replaced"), "replace")
         return Call(session, connection.peer.answer_sdp)
 
     def _find(self, session_id: str | None) -> Session | None:
@@ -182,6 +192,11 @@ class Calls:
             self._tasks.start(self.hub.end(session, "never connected"), "end")
         elif reason in LEFT or self.hub.draining:
             self._tasks.start(self.hub.end(session, "left" if reason in LEFT else "drained"), "end")
+
+    def replaced(self, connection: _Connection) -> None:
+        """The session of this connection has another one now."""
+        if connection.peer is not None:
+            self._tasks.start(connection.peer.close("replaced"), "replace")
 
     async def stop(self) -> None:
         """Closes every connection. Idempotent."""

@@ -35,6 +35,8 @@ class FakeFleet:
         self.turns: list[object] = []
         self.hosts: list[object] = []
         self.wait_s = 0.0
+        self.sentences = False
+        """Whether a voice takes every word for a sentence."""
 
     def listen(self, callback: object) -> None:
         """Nothing ever changes here."""
@@ -44,6 +46,9 @@ class FakeFleet:
 
     def heard_languages(self) -> tuple[str, ...]:
         return ("en", "es", "fr")
+
+    def missing(self) -> tuple[object, ...]:
+        return ()
 
     def final_wait_s(self) -> float:
         return self.wait_s
@@ -69,9 +74,10 @@ class FakeFleet:
         if "speak" in self.broken:
             raise EngineFailed("broken")
         self.spoken.append(request)
-        for number, _ in enumerate(request.text.split()):
+        for number, word in enumerate(request.text.split()):
             samples = int(4800 * self.pace / request.speed)
-            yield Speech(np.ones(samples, np.int16), "" if number else request.text)
+            text = word if self.sentences else "" if number else request.text
+            yield Speech(np.ones(samples, np.int16), text)
 
 
 class Listener:
@@ -81,6 +87,7 @@ class Listener:
         self.speaker = speaker
         self.target = target
         self.glossary = EMPTY
+        self.hears_itself = False
         self.events: list[RoomEvent] = []
         self.sound: list[Spoken] = []
         self.queued_s = 0.0

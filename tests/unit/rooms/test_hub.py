@@ -11,10 +11,11 @@ from typing import cast
 import numpy as np
 import pytest
 
-from media_server import config
+from media_server import captions, config
 from media_server.engines.base import Pcm
 from media_server.engines.fleet import Fleet
 from media_server.errors import BadRequest, NotFound, Overloaded, TooManyRequests
+from media_server.events import RoomEvent, Spoken
 from media_server.metrics import Metrics
 from media_server.rooms.hub import CONNECT_S, PENDING_PER_ADDRESS, Hub
 from tests.unit.rooms.fakes import FakeFleet, heard
@@ -27,15 +28,22 @@ class Line:
         self.texts: list[str] = []
         self.played = 0
         self.muted: bool | None = None
+        self.was_replaced = False
 
     def set_muted(self, muted: bool) -> None:
         self.muted = muted
 
+    def tell(self, event: RoomEvent) -> None:
+        self.texts.append(captions.encode(event))
+
     def send_text(self, text: str) -> None:
         self.texts.append(text)
 
-    def play(self, pcm: Pcm, *, clip: str, last: bool) -> None:
-        self.played += len(pcm)
+    def play(self, spoken: Spoken, speaker: str) -> None:
+        self.played += len(spoken.pcm)
+
+    def replaced(self) -> None:
+        self.was_replaced = True
 
     def push_frame(self, pcm: Pcm) -> None:
         self.played += len(pcm)
