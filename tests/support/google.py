@@ -94,6 +94,21 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_response(302)
                 self.send_header("Location", self.owner.url + "/elsewhere")
                 self.end_headers()
+            case "chunked":  # as Google sends it
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                body = _envelope(say(text, code))
+                for start in range(0, len(body), 1000):
+                    piece = body[start : start + 1000]
+                    self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                self.wfile.write(b"0\r\n\r\n")
+            case "cut off":  # the connection breaks in the middle
+                body = _envelope(say(text, code))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2])
             case "no speech":
                 self._send(b'[["wrb.fr","jQ1olc","[]",null,null,null,"generic"]]')
             case "garbage":

@@ -56,6 +56,11 @@ def test_a_sentence_is_asked_for_and_heard(google: Google) -> None:
     assert google.asked == [("en", TEXT)]
 
 
+def test_an_answer_in_chunks_is_heard(google: Google) -> None:
+    google.mode = "chunked"
+    assert 1.0 < say(voice(google)) < 5.0
+
+
 def test_it_says_who_gets_the_text() -> None:
     assert voice("https://translate.google.com").load().off_machine == "Google"
     assert receiver("http://gateway.example:8080") == "Google's voice service at gateway.example"
@@ -87,6 +92,7 @@ def test_long_sentences_are_asked_for_in_parts_that_google_takes(google: Google)
         ("403", "status 403"),
         ("redirect", "no speech"),
         ("no speech", "no speech"),
+        ("cut off", "does not answer|no speech|could not be read"),
         ("garbage", "no sound|damaged"),
         ("not utf-8", "could not be read"),
         ("huge", "could not be read|does not answer"),
