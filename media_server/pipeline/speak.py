@@ -1,5 +1,6 @@
 """How far the interpretation may lag, and what is done about it. Pure: time is an argument.
 
+Whoever talks without a break in a language that takes less time than the voice is interpreted faster from the start.
 A text is given to the voice shortly before it can be heard, not sooner. What has come to wait by then is spoken as
 one text (fewer pauses), the faster the more of it there is, and what would be heard too late is left out with a mark
 in the captions (DESIGN: bounded lag).
@@ -7,6 +8,7 @@ in the captions (DESIGN: bounded lag).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +18,7 @@ HURRIED_S = 2.5  # from here on it speaks as fast as it may
 MAX_SPEED = 1.25  # faster is hard to follow
 MERGED_CHARACTERS = 300  # spoken as one text at most: some twenty seconds
 CHARACTER_S = 0.07  # what a character takes to say, until it was heard from this voice
+LOAD_S = 25.0  # of talk tell how much faster than itself the voice has to be to keep up
 _HEED = 0.3  # share of the newest text in what is expected of the next
 
 
@@ -47,6 +50,9 @@ class SpeechLag:
         self._limit_s = limit_s
         self._until_s = 0.0
         self._character_s = CHARACTER_S
+        self._heard = False
+        self._recent: deque[tuple[float, float, int]] = deque()
+        """(began, ended, characters of the translation) of what was said lately."""
 
     def lag_s(self, now_s: float) -> float:
         """Seconds until something queued now would be heard."""
@@ -59,7 +65,23 @@ class SpeechLag:
     def spoke(self, characters: int, seconds: float, speed: float) -> None:
         """A text has become speech: the next ones will take as long in proportion."""
         if characters > 0 and seconds > 0:
-            self._character_s += _HEED * (seconds * speed / characters - self._character_s)
+            measured_s = seconds * speed / characters
+            self._character_s += (_HEED if self._heard else 1.0) * (measured_s - self._character_s)
+            self._heard = True
+
+    def arrived(self, began_s: float, ended_s: float, characters: int) -> None:
+        """Something said between these times will take the voice that many characters."""
+        self._recent.append((began_s, ended_s, characters))
+        while self._recent[0][1] < ended_s - LOAD_S:
+            self._recent.popleft()
+
+    def load(self) -> float:
+        """Time that the voice needs at its own pace for what was said lately, as a share of the time that passed."""
+        if len(self._recent) < 2 or not self._heard:
+            return 0.0  # one sentence is no talk without a break
+        passed_s = self._recent[-1][1] - self._recent[0][0]
+        needed_s = sum(characters for _, _, characters in self._recent) * self._character_s
+        return needed_s / passed_s if passed_s > 0 else 0.0
 
     def turn(self, waiting: Sequence[Waiting], now_s: float, behind_s: float) -> Turn:
         """``behind_s``: how much speech the listeners have still to hear before this one.
@@ -80,7 +102,7 @@ class SpeechLag:
         before = sum(text.characters for text in rest[:-1]) * self._character_s
         wait_s = starts_s + before - rest[-1].came_at_s
         share = min(1.0, max(0.0, (wait_s - RELAXED_S) / (HURRIED_S - RELAXED_S)))
-        speed = 1.0 + share * (MAX_SPEED - 1.0)
+        speed = min(MAX_SPEED, max(1.0 + share * (MAX_SPEED - 1.0), self.load()))
         take, characters = 1, rest[0].characters
         for text in rest[1:]:
             begins_s = starts_s + characters * self._character_s / speed

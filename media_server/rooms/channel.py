@@ -28,7 +28,7 @@ from media_server.errors import EngineError, Superseded
 from media_server.events import Anticipated, Caption, Heard, Lag, Spoken
 from media_server.glossary import EMPTY, Glossary
 from media_server.metrics import Metrics
-from media_server.pipeline.speak import LEAD_S, Beginnings, SpeechLag, Waiting
+from media_server.pipeline.speak import LEAD_S, MAX_SPEED, Beginnings, SpeechLag, Waiting
 from media_server.pipeline.translate import LiveCaption
 from media_server.tasks import TaskOwner
 
@@ -49,6 +49,7 @@ class _Ahead:
     pieces: asyncio.Queue[Speech | None]
     task: asyncio.Task[None] | None = None
     translation: asyncio.Future[tuple[str, str]] | None = None
+    speed: float = 1.0
     voiced: bool = False
     """A voice speaks it; there is no use in that while others wait to be heard before it."""
 
@@ -219,8 +220,8 @@ class Channel:
             text, note = await self._translation(ahead.heard)
             ahead.translation.set_result((text, note))
             if text and self._wants_voice() and not self._texts and self._behind_s() <= LEAD_S:
-                ahead.voiced = True
-                async with aclosing(self._voice(text, 1.0)) as pieces:
+                ahead.voiced, ahead.speed = True, min(MAX_SPEED, max(1.0, self._lag.load()))
+                async with aclosing(self._voice(text, ahead.speed)) as pieces:
                     async for piece in pieces:
                         await ahead.pieces.put(piece)
         except EngineError:
@@ -316,6 +317,8 @@ class Channel:
         if len(self._texts) >= FINALS:
             self._skip(self._texts.popleft())
         self._texts.append(text)
+        said_s = (text.caption.end_ms - text.caption.start_ms) / 1000
+        self._lag.arrived(text.ended_at_s - said_s, text.ended_at_s, len(text.caption.translation))
         self._text_came.set()
 
     def _skip(self, text: _Text) -> None:
@@ -356,6 +359,8 @@ class Channel:
         late: Sequence[_Text] = ()
         beginnings = Beginnings([text.caption.translation for text in texts])
         begun, seconds, end_ms = 0, 0.0, texts[0].caption.end_ms
+        if len(texts) == 1 and (ahead := texts[0].ahead) is not None and ahead.voiced:
+            speed = ahead.speed
         try:
             async with aclosing(self._pieces(texts, whole, speed)) as pieces:
                 async for piece in pieces:

@@ -65,6 +65,21 @@ def test_the_voices_own_pace_is_learned() -> None:
     assert lag.turn(texts, NOW, 0.0).speed == MAX_SPEED
 
 
+def test_talk_without_a_break_is_spoken_as_much_faster_as_it_needs_and_other_talk_is_not() -> None:
+    for pause_s, speed in ((0.0, 1.2), (2.0, 1.0)):
+        lag = SpeechLag(limit_s=6.0)
+        lag.spoke(100, 6.0, 1.0)
+        at = 0.0
+        for _ in range(8):
+            lag.arrived(at, at + 5.0, 100)  # six seconds of interpretation for five of speech
+            at += 5.0 + pause_s
+        assert abs(lag.turn([Waiting(at, at, 100)], at, 0.0).speed - speed) < 0.01
+    once = SpeechLag(limit_s=6.0)
+    once.spoke(100, 6.0, 1.0)
+    once.arrived(0.0, 1.0, 100)
+    assert once.turn([Waiting(1.0, 1.0, 100)], 1.0, 0.0).speed == 1.0
+
+
 def test_lag_runs_out_as_time_goes_on() -> None:
     lag = SpeechLag(limit_s=6.0)
     lag.queued(2.0, 10.0)
