@@ -29,7 +29,8 @@ SLICE_S = 0.1  # a long message is heard in pieces, so that others are heard in 
 BURST_S = 5.0  # of sound may come at once; more is taken at FASTEST times its speed
 FASTEST = 4.0
 CHUNKS = 4_096  # whose numbers are remembered: a minute and more
-SHOWN = 64  # utterances whose final is remembered, so that it is sent once
+SHOWN = 512  # utterances whose final is remembered, so that it is sent once: more than may wait for a voice
+NOTES_SAID = 64  # in one call
 NO_SEQ = 0  # of speech that interprets somebody whose sound has no chunk numbers
 
 type Dialect = Literal["browser", "json", "legacy"]
@@ -289,6 +290,6 @@ class AudioCall:
 
     def _once_warning(self, code: str, message: str) -> None:
         """A note is said once in a call: older clients show each in front of everything else."""
-        if message not in self._said and len(self._said) < SHOWN:
+        if message not in self._said and len(self._said) < NOTES_SAID:
             self._said.add(message)
             self._outbox.text(messages.warning(code, message))

@@ -136,7 +136,8 @@ class _Socket:
         return self._closing
 
     async def _close(self, code: int, reason: str) -> None:
-        with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
+        # Nobody cancels this task: it is aiohttp that ends so when a frame before this one gave up waiting.
+        with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError, asyncio.CancelledError):
             async with asyncio.timeout(CLOSE_S + 0.5):
                 await self.ws.close(code=code, message=reason.encode())
         if self._transport is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +12,77 @@ import pytest
 from tests.support.ws_client import CONFIG, START, WsClient, decoded
 from tests.support.ws_house import WsHouse
 from tests.unit.rooms.fakes import heard
+
+STALLED = 50
+
+
+class Deaf:
+    """A client that joins a room and never reads."""
+
+    async def join(self, port: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.setblocking(False)
+        await self._loop.sock_connect(self._socket, ("127.0.0.1", port))
+        await self.write(
+            b"GET /ws/audio?room=crowd HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            + frame(b'{"type":"config","targetLang":"es"}')
+        )
+        seen = b""
+        while b"ack" not in seen:
+            seen += await self._loop.sock_recv(self._socket, 1024)
+
+    async def write(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._socket, data)
+
+    def leave(self) -> None:
+        self._socket.close()
+
+
+def frame(text: bytes) -> bytes:
+    """A text message of at most 125 bytes, masked with zeros."""
+    return bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text
+
+
+async def test_fifty_clients_that_read_nothing_change_nothing_for_the_others() -> None:
+    async with WsHouse(MAX_SESSIONS="60", stall_s=1.0) as house, WsClient(house, "?room=crowd") as client:
+        await client.send(CONFIG)
+        await client.got("ack")
+        deaf = [Deaf() for _ in range(STALLED)]
+        await asyncio.gather(*(one.join(house.port) for one in deaf))
+        assert len(house.hub) == STALLED + 1
+        speaker = house.hub.open(source="en", target="en", room="crowd")
+        loud = "word " * 200  # more than the systems of both sides hold
+        count = 0
+        while len(house.hub) > 2:
+            count += 1
+            speaker.room.heard(speaker.speaker, heard(f"{loud}{count}", f"u{count}"), house.hub.clock())
+            await client.got("final", count)
+            if count == 1:
+                await client.got("mp3")
+        assert [final["text"] for final in client.of("final")] == [f"{loud}{n + 1}" for n in range(count)]
+        assert house.fleet.translated == [f"{loud}{n + 1}" for n in range(count)], "once, not per listener"
+        await client.send(type="heartbeat", ts_ms=1)
+        await client.until(lambda: client.of("pong"))
+        for one in deaf:
+            one.leave()
+
+
+async def test_who_asks_without_reading_is_not_read_from_and_ends() -> None:
+    async with WsHouse(stall_s=0.5) as house:
+        deaf = Deaf()
+        await deaf.join(house.port)
+        beats = frame(b'{"type":"heartbeat","ts_ms":1}') * 1000
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(30):
+                while True:
+                    await deaf.write(beats)
+        deaf.leave()
+        async with asyncio.timeout(10):
+            while len(house.hub):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def test_a_clip_is_a_sentence_for_browsers_and_an_utterance_for_legacy_clients() -> None:
