@@ -56,6 +56,9 @@ class FakeFleet:
     async def warm(self, source: str, target: str) -> None:
         """Always warm."""
 
+    async def recognize(self, request: object, *, owner: str, deadline_s: float) -> object:
+        raise EngineFailed("no ears")
+
     async def translate(
         self, text: str, route: Route, *, glossary: Glossary = EMPTY, partial_of: str | None = None
     ) -> Translated:
