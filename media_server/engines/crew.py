@@ -3,7 +3,8 @@
 Whoever is free takes what is next, so a speaker's newer window finds the older one wherever it waits, and nothing
 waits behind one host while another is idle. Windows are gathered only while more are about to come: a partial is
 held back for ``gather_s`` at the most, only if another speaker's next one is due by then (speakers ask at a steady
-cadence), and never while a final waits.
+cadence), and never while a final waits. Of several hosts the last free one is left to finals while another works on
+partials: those wait for company meanwhile, finals wait for nobody.
 """
 
 from __future__ import annotations
@@ -49,6 +50,16 @@ class Taker(Protocol):
         """It works, or will again."""
         ...
 
+    @property
+    def free(self) -> bool:
+        """It works and has nothing to do."""
+        ...
+
+    @property
+    def on_partials(self) -> bool:
+        """It works on partials."""
+        ...
+
     def pump(self) -> None:
         """Takes what waits as far as it may."""
         ...
@@ -86,6 +97,16 @@ class Crew[P: Place]:
             if not len(self.line):
                 return
             taker.pump()
+
+    def only_finals(self, taker: Taker) -> bool:
+        """Whether ``taker`` should leave the partials that wait to others."""
+        others = [other for other in self._takers if other is not taker]
+        return (
+            not self.line.has_finals
+            and bool(self.line.partials)
+            and any(other.on_partials for other in others)
+            and not any(other.free for other in others)
+        )
 
     def gathers(self, most: int, since: float, now: float) -> bool:
         """Whether the partials that wait, the oldest ``since`` then, should wait for company; pumps again later."""

@@ -159,6 +159,14 @@ class EngineHost:
         return self.state not in ("failed", "stopped")
 
     @property
+    def free(self) -> bool:
+        return self.state == "ready" and not self._working
+
+    @property
+    def on_partials(self) -> bool:
+        return any(call.priority == "partial" for call in self._working.values())
+
+    @property
     def pid(self) -> int | None:
         """Of the child, while there is one."""
         child = self._keeper.child
@@ -351,7 +359,7 @@ class EngineHost:
         ):
             now = self._clock()
             since = min((call.called_at for call in self._line.partials), default=now)
-            if most > 1 and self._crew.gathers(most, since, now):
+            if most > 1 and (self._crew.only_finals(self) or self._crew.gathers(most, since, now)):
                 break
             batch = self._line.take(most, _size)
             if not batch:

@@ -87,6 +87,19 @@ async def test_a_newer_window_given_to_one_host_replaces_the_older_one_given_to_
     await asyncio.gather(*busy)
 
 
+async def test_a_final_waits_for_no_partial_while_there_are_two_hosts(pair: Pair) -> None:
+    first, second = await pair.start({}, {})
+    await ready(first, second)
+    slow = ask(first, LONG_MS, SLEEP, final=False, owner="a")
+    await asyncio.sleep(0)
+    waiting = ask(first, 1, final=False, owner="b")
+    await asyncio.sleep(0)
+    assert await ask(second, 2) == "2"
+    assert not slow.done()
+    assert not waiting.done()
+    assert (await slow, await waiting) == (str(LONG_MS), "1")
+
+
 async def test_a_host_that_loads_or_cannot_load_costs_nothing_while_the_other_works(
     pair: Pair, tmp_path: Path
 ) -> None:

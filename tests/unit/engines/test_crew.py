@@ -14,6 +14,7 @@ class Taker:
     def __init__(self, crew: Crew[Place]) -> None:
         self.usable = True
         self.free = True
+        self.on_partials = False
         self.taken: list[Place] = []
         self.woken = asyncio.Event()
         self._crew = crew
@@ -54,6 +55,22 @@ def test_the_line_is_of_use_as_long_as_one_host_is() -> None:
     assert crew.usable
     second.usable = False
     assert not crew.usable
+
+
+def test_the_last_free_host_is_left_to_finals_while_another_works_on_partials() -> None:
+    crew: Crew[Place] = Crew(8)
+    first, second, third = Taker(crew), Taker(crew), Taker(crew)
+    crew.put(Place("partial", "a"), 0.0)
+    assert not crew.only_finals(first)
+    first.free, first.on_partials = False, True
+    assert not crew.only_finals(second)  # the third is free
+    second.free, second.on_partials = False, False  # a final
+    assert crew.only_finals(third)
+    first.on_partials = False
+    assert not crew.only_finals(third)  # nobody else would decode them
+    first.on_partials = True
+    crew.put(Place("final", "b"), 0.0)
+    assert not crew.only_finals(third)
 
 
 def steady(crew: Crew[Place], *owners: str) -> float:
