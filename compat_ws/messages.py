@@ -26,6 +26,7 @@ MAX_PCM_BYTES = 5 * MAX_RATE * 2  # 5 s at the highest rate: clients send 10 to 
 MAX_TEXT = MAX_PCM_BYTES * 4 // 3 + 4096  # the same in base64, and its keys
 MAX_MESSAGE = 2 * MAX_TEXT  # what is longer ends the connection (close code 1009)
 MAX_ROOM = 128
+TELLING = 64  # samples that tell noise from sound; a shorter message is taken for a piece of a stream
 
 ACK = '{"type":"ack"}'
 
@@ -216,7 +217,7 @@ class PcmStream:
         if not rest:
             return self._cut(data), False
         joined, alone = _samples(rest + data), _samples(data)
-        if _roughness(joined) <= _roughness(alone):
+        if len(alone) < TELLING or _roughness(joined) <= _roughness(alone):
             return self._cut(rest + data), False
         return self._cut(data), True
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from media_server.rooms.hub import DRAIN_RETRY_S
 from tests.support.caller import RATE, Caller, Pcm, recording
 from tests.support.server import Server
 
@@ -180,7 +181,7 @@ async def test_a_full_server_says_when_to_come_back_and_a_stopping_one_too() -> 
             assert (await small.get("/health?ready=1"))[0] == 503
             small.process.send_signal(signal.SIGTERM)
             await caller.until(lambda: caller.of("goodbye"))
-            assert caller.of("goodbye")[0]["retry_after_s"] == 3
+            assert caller.of("goodbye")[0]["retry_after_s"] == DRAIN_RETRY_S
             status, answer = await small.post("/offer", {"sdp": "v=0", "type": "offer"})
             assert (status, answer["error"]["code"]) == (503, "DRAINING")
         assert small.stop() == 0
