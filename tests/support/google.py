@@ -23,7 +23,6 @@ from media_server.engines.espeak_ng import EspeakVoice
 from tests.support.server import free_port
 
 MP3_RATE = 24_000
-_voice: EspeakVoice | None = None
 _speaking = threading.Lock()  # espeak-ng has one state for the whole process
 
 
@@ -139,17 +138,15 @@ def _envelope(clip: bytes) -> bytes:
 
 def say(text: str, code: str) -> bytes:
     """The text in real speech, as MP3; half as loud as voices of this project, as Google's is."""
-    global _voice
     language = {"iw": "he", "jw": "jv", "zh-cn": "zh", "zh-tw": "zh", "tl": "en"}.get(
         code.lower(), code.split("-", maxsplit=1)[0]
     )
     with _speaking:
-        if _voice is None:
-            _voice = EspeakVoice()
-            _voice.load()
-        if language not in _voice._voices:
+        voice = EspeakVoice()
+        voice.load()  # anew for every clip: another test of this process may have ended the library
+        if language not in voice._voices:
             language = "en"
-        pieces = [piece.pcm for piece in _voice.speak(SpeakRequest(text, language))]
+        pieces = [piece.pcm for piece in voice.speak(SpeakRequest(text, language))]
     sound = np.concatenate(pieces) if pieces else np.zeros(VOICE_RATE // 2, np.int16)
     return mp3((sound[:: VOICE_RATE // MP3_RATE] // 2).astype(np.int16))
 
