@@ -95,6 +95,10 @@ class Settings:
     max_queue_wait_ms: int = setting(
         300, "New calls are refused while finals wait longer than this for a recognizer, on average"
     )
+    max_speech_load: float = setting(
+        0.3,
+        "New calls are refused while the people who speak need more than this share of the recognizers' time",
+    )
     max_loop_lag_ms: int = setting(200, "New calls are refused while the event loop runs later than this")
 
     ice_servers: tuple[str, ...] = setting((), "STUN and TURN addresses given to pages")
@@ -347,6 +351,8 @@ def _check(settings: Settings) -> None:
         raise ConfigError("DEFAULT_CHANNELS should be 1 to 8")
     if not 1 <= settings.default_frame_size <= settings.default_sample_rate:
         raise ConfigError("DEFAULT_FRAME_SIZE should be 1 to DEFAULT_SAMPLE_RATE, a second of sound")
+    if settings.max_speech_load <= 0:
+        raise ConfigError("MAX_SPEECH_LOAD should be above 0")
     for name in ("max_sessions", "max_connections_per_address"):
         if getattr(settings, name) < 1:
             raise ConfigError(f"{name.upper()} should be 1 or more")

@@ -207,6 +207,11 @@ class Fleet:
             return mean
         return max(mean, now - next(iter(self._finals_asked.values())) - TYPICAL_WORK_S)
 
+    def recognizers_work(self) -> tuple[float, int]:
+        """Seconds that the recognizers have worked so far, and how many seconds a second they can."""
+        capacity = sum(host.beside for host in self.recognizers if host.state != "failed")
+        return sum(host.worked_s() for host in self.recognizers), capacity
+
     async def turn(self, request: TurnRequest, *, owner: str) -> Turn:
         host = self._least_busy(self.turns, owner)
         return await host.turn(request, deadline_s=TURN_DEADLINE_S, owner=owner)

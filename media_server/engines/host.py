@@ -126,6 +126,8 @@ class EngineHost:
         self._working: dict[int, Call] = {}
         """In the child, also those whose caller has gone."""
         self._progress_at = 0.0
+        self._worked_s = 0.0
+        self._worked_at = clock()
         self._ids = itertools.count(1)
         self._queue = f"{spec.kind}.{spec.name}"
         self._crew.join(self, self._queue)
@@ -165,6 +167,22 @@ class EngineHost:
     @property
     def on_partials(self) -> bool:
         return any(call.priority == "partial" for call in self._working.values())
+
+    @property
+    def beside(self) -> int:
+        """Messages of work that the child has at a time."""
+        return self.capabilities.concurrent if self.capabilities is not None else 1
+
+    def worked_s(self) -> float:
+        """Seconds that requests were worked on so far: at most ``beside`` a second."""
+        self._note_work()
+        return self._worked_s
+
+    def _note_work(self) -> None:
+        """To be called before what is being worked on changes."""
+        now = self._clock()
+        self._worked_s += min(len(self._working), self.beside) * (now - self._worked_at)
+        self._worked_at = now
 
     @property
     def pid(self) -> int | None:
@@ -377,6 +395,8 @@ class EngineHost:
                         call.alone = True
                         self._line.put_back(call)
                 continue
+            self._note_work()
+            now = self._worked_at
             for call in batch:
                 call.owed_since = now
                 self._working[call.id] = call
@@ -396,6 +416,7 @@ class EngineHost:
         waiting = [] if self._crew.usable else self._line.clear()
         for call in [*waiting, *self._working.values()]:
             call.fail(error)
+        self._note_work()
         self._working.clear()
         self._show_depth()
 
@@ -431,6 +452,7 @@ class EngineHost:
             call.owed_since = None if len(call.pieces) >= AHEAD else self._progress_at
             call.news.set()
             return
+        self._note_work()
         del self._working[call.id]
         if isinstance(message, Failed):
             logger.warning("engine %s failed: %s", self._queue, message.reason)
@@ -457,6 +479,7 @@ class EngineHost:
     def child_gone(self, reason: str) -> None:
         """What the child had goes back into the line once, if somebody still waits for it."""
         working = list(self._working.values())
+        self._note_work()
         self._working.clear()
         for call in working:
             if call.outcome.done():

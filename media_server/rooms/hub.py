@@ -1,7 +1,8 @@
 """All sessions and rooms of this process: admission, resuming, idling out, draining.
 
 One timer serves everything that depends on time. Admission asks whether those inside would suffer: too many calls,
-finals that wait too long for the recognizer, an event loop that runs late.
+more people speaking than the recognizers can follow (``rooms.admission``), finals that wait too long for them, an
+event loop that runs late.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from media_server.engines.fleet import Fleet
 from media_server.errors import BadRequest, NotFound, Overloaded, TooManyRequests
 from media_server.events import Goodbye, Status
 from media_server.metrics import Metrics
+from media_server.rooms.admission import NEW_S, RECENT_S, SpeechLoad, speakers_of_room, takes_more
 from media_server.rooms.history import History
 from media_server.rooms.room import Room
 from media_server.rooms.session import Session
@@ -49,6 +51,9 @@ class Hub:
         self.clock = clock
         self.draining = False
         self.loop_lag_s = 0.0
+        self.recognizers = 0
+        """How many windows are decoded at a time; 0 where nothing is heard."""
+        self._load = SpeechLoad()
         self.outcomes: Counter[str] = Counter()
         self._sessions: dict[str, Session] = {}
         self._rooms: dict[str, Room] = {}
@@ -73,6 +78,11 @@ class Hub:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
+    @property
+    def speakers(self) -> int:
+        """People who speak, those of a room who take turns counting as one, as of the last look."""
+        return self._load.speakers
+
     def find(self, session_id: str) -> Session:
         """The session of that id; NotFound when there is none (any more)."""
         session = self._sessions.get(session_id)
@@ -80,8 +90,8 @@ class Hub:
             raise NotFound("There is no such session (any more).", code="SESSION_NOT_FOUND")
         return session
 
-    def refusal(self) -> Overloaded | None:
-        """Why a new call cannot be taken now; None when it can."""
+    def refusal(self, room: str | None = None) -> Overloaded | None:
+        """Why a new call (into ``room``; None: a private one) cannot be taken now; None when it can."""
         if self.draining:
             return Overloaded(
                 "The server is restarting. Please try again in a moment.",
@@ -92,6 +102,18 @@ class Hub:
             return Overloaded("The server is full.", code="SERVER_FULL", retry_after_s=FULL_RETRY_S)
         if self.fleet.final_wait_s() * 1000 > self.settings.max_queue_wait_ms:
             return Overloaded("The server is busy.", code="ENGINES_BUSY", retry_after_s=BUSY_RETRY_S)
+        if self.recognizers and not takes_more(
+            self._load.speakers,
+            self._coming(room),
+            self._load.cost,
+            self.recognizers,
+            self.settings.max_speech_load,
+        ):
+            return Overloaded(
+                "The server is busy: as many people speak as it can follow.",
+                code="ENGINES_BUSY",
+                retry_after_s=BUSY_RETRY_S,
+            )
         if self.loop_lag_s * 1000 > self.settings.max_loop_lag_ms:
             return Overloaded("The server is busy.", code="LOOP_BUSY", retry_after_s=BUSY_RETRY_S)
         return None
@@ -119,7 +141,7 @@ class Hub:
 
         Raises Overloaded, TooManyRequests, or BadRequest for a language that is not understood here.
         """
-        if (refusal := self.refusal()) is not None:
+        if (refusal := self.refusal(room)) is not None:
             raise refusal
         self.check_source(source)
         pending = sum(not session.was_connected and session.address == address for session in self)
@@ -151,6 +173,21 @@ class Hub:
         self.metrics.sessions_active.set(len(self._sessions))
         self._languages_changed(session)
         return session
+
+    def _coming(self, room: str | None) -> int:
+        """How many more may begin to speak when somebody comes into ``room``.
+
+        Who joins people takes turns with them. Somebody who has just come has not said yet whether they will speak;
+        they count while somebody speaks already, so that a rush of people is not let in before the first is heard.
+        """
+        room = self._shared(room)
+        if room is not None and room in self._rooms and len(self._rooms[room]):
+            return 0
+        if not self._load.speakers:
+            return 1
+        since = self.clock() - NEW_S
+        new = (s for s in self if s.was_connected and s.started_s > since and not s.has_spoken)
+        return 1 + sum(len(session.room) == 1 for session in new)
 
     async def move(self, session: Session, room: str | None) -> None:
         """Into the room of that name (None: a private one). Nothing happens where the session is in it."""
@@ -260,7 +297,22 @@ class Hub:
             due = loop.time() + TICK_S
             self.loop_lag_s = max(late, self.loop_lag_s * 0.7)  # a second of memory
             self.metrics.loop_lag.observe(late * 1000)
+            self.look()
             await self.sweep()
+
+    def look(self) -> None:
+        """Counts those who speak, and what that costs the recognizers."""
+        now = self.clock()
+        worked_s, self.recognizers = self.fleet.recognizers_work()
+        speakers = sum(
+            speakers_of_room(
+                (member.speaks, member.spoke_within(RECENT_S, now))
+                for member in room
+                if isinstance(member, Session)
+            )
+            for room in self._rooms.values()
+        )
+        self._load.note(now, worked_s, speakers, self.recognizers)
 
     async def sweep(self) -> None:
         """Ends sessions whose people have been away for too long."""

@@ -87,6 +87,8 @@ class Session:
         self.consent = ConsentGate(required=settings.consent_required)
         self.hears_itself = False
         self.captions = 0
+        self._talking = False
+        self._spoke_at_s: float | None = None
         self.resumes = 0
         self.was_connected = False
         self.address = ""
@@ -261,9 +263,24 @@ class Session:
         self.consent.say(granted)
         if not granted:
             self._asked_consent = True
+            self._talking = False
             self.interpreter.forget()
             self.room.forget(self.speaker)
             self._missed.clear()
+
+    @property
+    def has_spoken(self) -> bool:
+        """Was this person's voice heard at all?"""
+        return self._spoke_at_s is not None
+
+    @property
+    def speaks(self) -> bool:
+        """Now."""
+        return self._talking
+
+    def spoke_within(self, seconds: float, now: float) -> bool:
+        """Was this person's voice heard in the last seconds?"""
+        return self._spoke_at_s is not None and now - self._spoke_at_s <= seconds
 
     def _loop_back(self, pcm: Pcm) -> None:
         if self.line is not None:
@@ -272,6 +289,8 @@ class Session:
     # -- what the interpreter hears (Listener) ------------------------------------------------------------------
 
     def on_speaking(self, event: Speaking) -> None:
+        self._talking = event.on
+        self._spoke_at_s = self._clock()
         self.room.speaking(event)
 
     def on_heard(self, heard: Heard, ended_at_s: float) -> None:

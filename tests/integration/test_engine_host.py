@@ -304,3 +304,13 @@ async def test_stopping_tells_those_who_wait_and_later_callers(start: Start) -> 
     with pytest.raises(EngineUnavailable):
         await host.translate(text("hello"))
     assert (host.state, host.pid) == ("stopped", None)
+
+
+async def test_the_time_of_work_is_counted_and_the_time_of_waiting_is_not(start: Start) -> None:
+    host = await start("recognize")
+    await heard(host, 1)
+    before, began = host.worked_s(), asyncio.get_running_loop().time()
+    await asyncio.gather(heard(host, 200, SLEEP), heard(host, 200, SLEEP))  # ms, one after the other
+    await asyncio.sleep(0.2)
+    worked_s, passed_s = host.worked_s() - before, asyncio.get_running_loop().time() - began
+    assert 0.4 <= worked_s <= passed_s - 0.15

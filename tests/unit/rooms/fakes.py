@@ -37,6 +37,7 @@ class FakeFleet:
         self.wait_s = 0.0
         self.sentences = False
         """Whether a voice takes every word for a sentence."""
+        self.worked_s, self.workers = 0.0, 1
 
     def listen(self, callback: object) -> None:
         """Nothing ever changes here."""
@@ -52,6 +53,9 @@ class FakeFleet:
 
     def final_wait_s(self) -> float:
         return self.wait_s
+
+    def recognizers_work(self) -> tuple[float, int]:
+        return self.worked_s, self.workers
 
     async def warm(self, source: str, target: str) -> None:
         """Always warm."""

@@ -15,9 +15,10 @@ from media_server import captions, config
 from media_server.engines.base import Pcm
 from media_server.engines.fleet import Fleet
 from media_server.errors import BadRequest, NotFound, Overloaded, TooManyRequests
-from media_server.events import RoomEvent, Spoken
+from media_server.events import RoomEvent, Speaking, Spoken
 from media_server.metrics import Metrics
 from media_server.rooms.hub import CONNECT_S, PENDING_PER_ADDRESS, Hub
+from media_server.rooms.session import Session
 from tests.unit.rooms.fakes import FakeFleet, heard
 
 
@@ -144,6 +145,81 @@ async def test_a_language_that_nobody_here_understands_is_refused_in_words(hub: 
     session.on_text('{"type":"config","sourceLang":"xx"}')
     assert [message["code"] for message in line.of("error")] == ["INVALID_LANGUAGE"]
     assert session.source == "en"
+
+
+async def test_people_who_speak_keep_others_out_and_people_who_listen_do_not(
+    fleet: FakeFleet, time: Time
+) -> None:
+    settings = config.load({"MAX_SESSIONS": "8", "MAX_SPEECH_LOAD": "0.6"})
+    hub = Hub(settings, cast(Fleet, fleet), Metrics(), time)
+    people = [hub.open(source="en", target="es", room=room) for room in (None, None, None, "hall", "hall")]
+
+    def says(*speakers: int) -> None:
+        time.now += 30
+        for number, session in enumerate(people):
+            session.on_speaking(Speaking(session.speaker, number in speakers, 0))
+        hub.look()
+
+    says()
+    time.now += 30
+    hub.look()
+    assert (hub.speakers, hub.refusal()) == (0, None)
+    says(0)
+    time.now += 30
+    hub.look()
+    assert (hub.speakers, hub.refusal()) == (1, None)
+    people[1].on_speaking(Speaking(people[1].speaker, True, 0))
+    hub.look()
+    refusal = hub.refusal()
+    assert refusal is not None
+    assert (refusal.code, hub.speakers) == ("ENGINES_BUSY", 2)
+    assert hub.refusal("another hall") is not None
+    assert hub.refusal("hall") is None, "who joins people takes turns with them"
+    await hub.end(people[1], "left")
+    hub.look()
+    assert hub.refusal() is None
+    fleet.workers = 0
+    people[2].on_speaking(Speaking(people[2].speaker, True, 0))
+    hub.look()
+    assert hub.refusal() is None, "nothing is heard here, so nobody is in anybody's way"
+    await hub.stop()
+
+
+async def test_a_rush_is_not_let_in_before_the_first_is_heard_and_people_who_only_come_are(
+    fleet: FakeFleet, time: Time
+) -> None:
+    settings = config.load({"MAX_SESSIONS": "8", "MAX_SPEECH_LOAD": "0.6"})
+    hub = Hub(settings, cast(Fleet, fleet), Metrics(), time)
+
+    def comes(room: str | None = None) -> Session:
+        session = hub.open(source="en", target="es", room=room)
+        session.attach(Line())
+        session.was_connected = True
+        hub.look()
+        return session
+
+    first = comes()
+    for _ in range(3):
+        comes()
+    assert hub.refusal() is None, "nobody speaks: all may come"
+    time.now += 5
+    first.on_speaking(Speaking(first.speaker, True, 0))
+    hub.look()
+    comes()
+    refusal = hub.refusal()
+    assert refusal is not None, "one speaks, and one who has just come may be about to"
+    assert refusal.code == "ENGINES_BUSY"
+    time.now += 5
+    hub.look()
+    assert hub.refusal() is None, "that one only listens"
+    comes("hall")
+    for _ in range(2):
+        assert hub.refusal("hall") is None
+        comes("hall")
+    refusal = hub.refusal()
+    assert refusal is not None
+    assert refusal.code == "SERVER_FULL"
+    await hub.stop()
 
 
 async def test_a_session_that_lost_its_network_is_kept_and_then_let_go(hub: Hub, time: Time) -> None:
