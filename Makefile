@@ -1,7 +1,7 @@
 # `make` lists what there is to do. Settings may stand on the command line: make run PORT=8080 TLS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types unit bench bench-asr bench-mt bench-speech bench-ws soak loadtest swarm models \
+.PHONY: help run test check fmt lint types unit bench bench-asr bench-mt bench-speech bench-ws fuzz soak loadtest swarm models \
     apertium lock clean
 
 VENV ?= .venv
@@ -55,6 +55,10 @@ bench-mt: ## Measure what a translation model of the usual size costs here
 bench-ws: ## Measure /ws-audio beside FastAPI on uvicorn
 	@sh scripts/bootstrap.sh test
 	@exec $(VENV)/bin/python -m benchmarks.ws
+
+fuzz: ## Ten times the malformed input of the tests: offers, JSON, STUN, RTP, RTCP
+	@sh scripts/bootstrap.sh test
+	@FUZZ=$${FUZZ:-10} exec $(VENV)/bin/python -m pytest tests/chaos/test_fuzz.py tests/chaos/test_http.py
 
 soak: ## 1,000 calls, half of them killed: nothing may be left behind
 	@sh scripts/bootstrap.sh test

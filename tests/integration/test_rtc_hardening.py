@@ -4,17 +4,13 @@ fails."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import aiortc.rtp
 import numpy as np
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtcpByePacket, RtcpRtpfbPacket
 from av import AudioFrame
 
@@ -25,6 +21,7 @@ from media_server.rtc import hardening
 from media_server.rtc.hardening import names
 from media_server.rtc.peer import Peer, RtcConfig
 from tests.support.relay import Relay
+from tests.support.stock import stock_server
 from tests.support.webrtc import (
     LOCAL,
     Client,
@@ -43,46 +40,6 @@ __all__ = ["no_leaked_tasks", "only_loopback"]
 pytestmark = pytest.mark.usefixtures("only_loopback", "no_leaked_tasks")
 
 ALERT = bytes((21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40))  # a fatal DTLS alert, in the clear
-
-
-@dataclass
-class StockServer:
-    """aiortc as it comes, answering a call and listening to it."""
-
-    pc: RTCPeerConnection
-    frames: int = 0
-    answer: str = ""
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return candidate_of(self.answer)
-
-
-@contextlib.asynccontextmanager
-async def stock_server(client: Client, track: Any = None) -> AsyncIterator[StockServer]:
-    server = StockServer(RTCPeerConnection(RTCConfiguration(iceServers=[])))
-    tasks = []
-
-    async def listen(remote: Any) -> None:
-        with contextlib.suppress(Exception):  # whatever ends the track ends the listening
-            while True:
-                await remote.recv()
-                server.frames += 1
-
-    server.pc.on("track", lambda remote: tasks.append(asyncio.ensure_future(listen(remote))))
-    if track is not None:
-        server.pc.addTrack(track)
-    await server.pc.setRemoteDescription(RTCSessionDescription(await client.offer(), "offer"))
-    await server.pc.setLocalDescription()
-    server.answer = server.pc.localDescription.sdp
-    try:
-        yield server
-    finally:
-        await hardening.hard_close(server.pc, 1.0)
-        await client.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def hears_on(handler: Handler, frames: int = 10) -> None:

@@ -11,7 +11,7 @@ import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from aiortc import (
@@ -26,7 +26,6 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from media_server.audio.resample import resample
-from tests.support.server import Server
 
 RATE = 48_000
 FRAME = 960
@@ -104,12 +103,20 @@ class Loudspeaker:
         return self._line[max(0, start) : max(0, start) + FRAME]
 
 
+class Answers(Protocol):
+    """Who can be called: a server in a process of its own, or in the test's."""
+
+    async def post(self, path: str, body: object) -> tuple[int, Any]:
+        """(status, JSON body) of a POST of JSON."""
+        ...
+
+
 class Caller:
     """``async with Caller(server, targetLang="es") as caller``: connected, its channel open (if it has
     one)."""
 
     def __init__(
-        self, server: Server, *, channel: str | None = "captions", path: str = "/offer", **keys: object
+        self, server: Answers, *, channel: str | None = "captions", path: str = "/offer", **keys: object
     ) -> None:
         self._server = server
         self._path = path
