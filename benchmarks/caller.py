@@ -79,6 +79,14 @@ class PreparedMicrophone(MediaStreamTrack):
         return packet
 
 
+class Refused(SystemExit):
+    """The server takes no call now: its status, its reason, when to come back, and how long it took to say so."""
+
+    def __init__(self, status: int, code: str, retry_after: str, took_s: float) -> None:
+        super().__init__(f"the server refused the call: {status} {code}")
+        self.status, self.reason, self.retry_after, self.took_s = status, code, retry_after, took_s
+
+
 class BenchCaller:
     def __init__(self, plan: CallPlan, url: str) -> None:
         self.log = CallLog()
@@ -90,8 +98,15 @@ class BenchCaller:
         self._final_at = 0.0
 
     async def run(self) -> None:
+        await self.connect()
+        await asyncio.sleep(SETTLE_S)
+        await self.talk()
+        await self.close()
+
+    async def connect(self) -> None:
+        """Raises Refused when the server takes no call now."""
         ready = asyncio.Event()
-        channel = self._pc.createDataChannel("captions")
+        channel = self._channel = self._pc.createDataChannel("captions")
         channel.on("open", ready.set)
         channel.on("message", self._message)
         self._pc.addTrack(self._microphone)
@@ -101,21 +116,35 @@ class BenchCaller:
         )  # before its jitter buffer and decoder
         await self._pc.setLocalDescription(await self._pc.createOffer())
         body = {"sdp": self._pc.localDescription.sdp, "type": "offer", **self._plan.keys}
+        asked = time.monotonic()
         async with aiohttp.ClientSession() as http, http.post(f"{self._url}/offer", json=body) as response:
             answer = await response.json()
             if response.status != 200:
-                raise SystemExit(f"the server refused the call: {answer}")
+                took_s = time.monotonic() - asked
+                retry_after = response.headers.get("Retry-After", "")
+                await self._pc.close()
+                raise Refused(response.status, str(answer["error"]["code"]), retry_after, took_s)
         await self._pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
         async with asyncio.timeout(CONNECT_S):
             await ready.wait()
-        await asyncio.sleep(SETTLE_S)
+
+    async def talk(self, until: float = float("inf")) -> None:
+        """Says the clips, each when the one before is answered; none is begun after ``until``."""
         for clip in self._plan.clips:
+            if time.monotonic() >= until:
+                return
             started = time.monotonic()
             self.log.sent.append(await self._microphone.play([payload_of(text) for text in clip]))
             await self._wait_for_answer(started)
+
+    async def close(self) -> None:
         self._microphone.stop()
         await self._pc.close()
         self.log.cpu_s = time.process_time()
+
+    def send(self, **message: object) -> None:
+        """A control message."""
+        self._channel.send(json.dumps(message))
 
     async def _wait_for_answer(self, started: float) -> None:
         ended = time.monotonic()

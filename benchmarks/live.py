@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.callplan import CallLog, CallPlan, read_log, write
+from benchmarks.gathering import CrowdPlan, PersonLog, read_logs, write_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 60.0
@@ -71,10 +72,15 @@ class LiveServer:
 
     def cpu_s(self, stage: str) -> float:
         """CPU seconds that the children of a stage have used so far."""
+        return self.metric("lai_engine_cpu_seconds", stage=stage)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels; 0 when there are none."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as response:
             text = response.read().decode()
-        lines = re.findall(r"^lai_engine_cpu_seconds\{(.*)\} (\S+)$", text, re.MULTILINE)
-        return sum(float(value) for labels, value in lines if f'stage="{stage}"' in labels)
+        lines = re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.MULTILINE)
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(float(value) for given, value in lines if all(label in given for label in wanted))
 
     def call(self, plan: CallPlan) -> CallLog:
         """Makes the call and returns when it has ended."""
@@ -84,6 +90,15 @@ class LiveServer:
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run(command, cwd=folder, env=environ, check=True)
         return read_log(folder / "log.json")
+
+    def crowd(self, plan: CrowdPlan) -> list[PersonLog]:
+        """Makes the calls and returns when all have ended; one log a person, in the order of the plan."""
+        folder = Path(self._folder.name)
+        write_plan(folder / "crowd.json", plan)
+        command = [sys.executable, "-m", "benchmarks.gathering", "crowd.json", "logs.json", self.url]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, cwd=folder, env=environ, check=True)
+        return read_logs(folder / "logs.json")
 
 
 def _free_port() -> int:

@@ -2,6 +2,8 @@
 
 Server and load run on different cores. The load sends prepared Opus and decodes nothing while it measures.
 The server echoes; the rows with denoising stand beside pyrnnoise's own function as its documentation uses it.
+Behind them: media and finals of the whole server, with its engines, under more work than it can do
+(``benchmarks.overload``).
 
     python -m benchmarks.rtc [--quick] [--html FILE]
 """
@@ -18,7 +20,8 @@ from pathlib import Path
 import aioice.ice
 import uvloop
 
-from benchmarks.rtc_load import Load, Measured, ServerProcess, pin
+from benchmarks import overload
+from benchmarks.rtc_load import Load, Measured, ServerProcess, pin, unpin
 from benchmarks.rtc_report import Plot, Report, Row, Series
 
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -200,6 +203,8 @@ def main() -> int:
     # Callers on loopback only: the network's own interfaces add nothing to what is measured.
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
     report = uvloop.run(run(arguments.quick))
+    unpin()  # engines use every core
+    overload.measure(report, arguments.quick)
     print(report.text())
     page = Path(arguments.html)
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -361,3 +361,9 @@ def pin(core: int) -> None:
     """This process on one core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
+
+
+def unpin() -> None:
+    """This process, and those it starts, on every core again."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))

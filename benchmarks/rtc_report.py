@@ -44,19 +44,19 @@ class Report:
 
     def text(self) -> str:
         lines = [self.machine, ""]
-        lines.append(f"{'':44}{'ours':>12}{'stock':>12}  {'stock/ours':>10}  bar")
+        lines.append(f"{'':60}{'ours':>12}{'stock':>12}  {'stock/ours':>10}  bar")
         for row in self.rows:
             verdict = "" if row.met is None else (" met" if row.met else " MISSED")
-            stock = f"{row.stock:.4g}" if row.stock == row.stock else "-"
-            ratio = f"{row.ratio:.2f}" if row.ratio == row.ratio else "-"
-            label = f"{row.what} [{row.unit}]"
-            lines.append(f"{label:44}{row.ours:>12.4g}{stock:>12}  {ratio:>10}  {row.bar}{verdict}")
+            stock, ratio = _figure(row.stock, ".4g"), _figure(row.ratio, ".2f")
+            label = f"{row.what} [{row.unit}]" if row.unit else row.what
+            lines.append(f"{label:60}{row.ours:>12.4g}{stock:>12}  {ratio:>10}  {row.bar}{verdict}")
         return "\n".join([*lines, "", *self.notes])
 
     def html(self) -> str:
         cells = "".join(
             f"<tr><td>{escape(row.what)} <small>{escape(row.unit)}</small></td><td>{row.ours:.4g}</td>"
-            f"<td>{row.stock:.4g}</td><td>{row.ratio:.2f}</td><td>{escape(row.bar)}</td></tr>"
+            f"<td>{_figure(row.stock, '.4g')}</td><td>{_figure(row.ratio, '.2f')}</td>"
+            f"<td>{escape(row.bar)}</td></tr>"
             for row in self.rows
         )
         plots = "".join(svg(plot) for plot in self.plots)
@@ -66,6 +66,10 @@ class Report:
             f"<h1>Calls, measured</h1><p>{escape(self.machine)}</p><table><tr><th></th><th>ours</th>"
             f"<th>stock</th><th>stock / ours</th><th>bar</th></tr>{cells}</table>{notes}{plots}</html>"
         )
+
+
+def _figure(value: float, form: str) -> str:
+    return format(value, form) if value == value else "-"
 
 
 STYLE = (
