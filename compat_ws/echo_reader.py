@@ -45,7 +45,8 @@ if usable:
     class _Direct(WebSocketDataQueue):
         """Passes binary messages to ``take`` while ``open``; everything else waits for ``receive()``, as ever.
 
-        ``take`` says whether it has enough: the queue is shut then, until the reader of ``receive()`` opens it again.
+        What waits shuts the queue, since what comes after it has to wait as well, and so does ``take`` when it has
+        enough; the reader of ``receive()`` opens it again.
         """
 
         take: Callable[[bytes], bool]
@@ -56,6 +57,7 @@ if usable:
                 if self.take(data[1]):
                     self.open = False
                 return
+            self.open = False
             super().feed_data(data, size)
 
     class _Corking(WebSocketReader):

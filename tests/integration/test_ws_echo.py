@@ -92,6 +92,22 @@ async def test_binary_messages_that_hold_no_frame(gate: Server) -> None:
         assert await ask(connection, b"h" * 12 + LOUD) == b"h" * 12 + LOUD[:400]
 
 
+@pytest.mark.parametrize("kind", ["gate", "rnnoise"])
+async def test_sound_sent_right_behind_a_config_is_of_that_format_and_answered_after_it(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    sizes = [100, 480, 240, 320] * 40
+    async with client(server) as connection:
+        for size in sizes:
+            await connection.send(json.dumps({"type": "config", "frameSize": size}))
+            await connection.send(bytes(12) + LOUD)
+        async with asyncio.timeout(20):
+            answers = [await connection.recv() for _ in range(2 * len(sizes))]
+    assert answers[::2] == ['{"type":"ack"}'] * len(sizes)
+    assert [len(answer) for answer in answers[1::2]] == [12 + 2 * (480 // size * size) for size in sizes]
+
+
 async def test_a_fragmented_message_is_one_message(gate: Server) -> None:
     async with client(gate) as connection:
         await connection.send([b"h" * 5, b"h" * 7 + LOUD[:100], LOUD[100:]])
