@@ -22,6 +22,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from media_server.engines import wire
@@ -295,6 +296,10 @@ def settle(nice: int) -> None:
     if sys.platform != "win32" and nice:
         os.nice(nice)
     if sys.platform == "linux":
+        # A child is a session of its own, and where the kernel shares the processor among sessions (autogroup) the
+        # niceness of a process counts inside its session only: the session needs it as well (sched(7)).
+        with contextlib.suppress(OSError):  # no autogroup here, or /proc is read-only
+            Path("/proc/self/autogroup").write_text(str(nice))
         # PR_SET_PDEATHSIG = 1: the kernel ends this process when the host's thread that started it has ended,
         # also while an engine holds the interpreter lock and the closed pipe goes unnoticed.
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)

@@ -208,6 +208,24 @@ async def test_a_newer_partial_and_a_final_take_the_place_of_a_waiting_partial(s
     assert (await blocker, await final) == ("200", "3")
 
 
+async def test_what_is_no_longer_wanted_when_its_turn_comes_is_not_worked_on(
+    start: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    host = await start("recognize", log=str(log))
+    await host.wait_ready(10)
+    wanted = True
+    blocker = asyncio.create_task(heard(host, 150, SLEEP))
+    ahead = asyncio.create_task(heard(host, 1, owner="a", wanted=lambda: wanted))
+    other = asyncio.create_task(heard(host, 2, owner="b", wanted=lambda: True))
+    await asyncio.sleep(0)
+    wanted = False
+    with pytest.raises(Superseded):
+        await ahead
+    assert (await blocker, await other) == ("150", "2")
+    assert log.read_text().split() == ["batch", "150", "batch", "2"]
+
+
 async def test_a_full_queue_drops_the_oldest_partial_and_refuses_finals(
     start: Start, metrics: Metrics
 ) -> None:
@@ -314,3 +332,16 @@ async def test_the_time_of_work_is_counted_and_the_time_of_waiting_is_not(start:
     await asyncio.sleep(0.2)
     worked_s, passed_s = host.worked_s() - before, asyncio.get_running_loop().time() - began
     assert 0.4 <= worked_s <= passed_s - 0.15
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel has no groups of sessions")
+async def test_a_child_is_behind_audio_where_the_processor_is_shared_among_sessions(start: Start) -> None:
+    host = await start()
+    await host.translate(text("hello"))
+    own, group = _autogroup("self"), _autogroup(host.pid)
+    assert group != own
+    assert group.split()[-1] == str(host.spec.nice)
+
+
+def _autogroup(process: object) -> str:
+    return Path(f"/proc/{process}/autogroup").read_text()
