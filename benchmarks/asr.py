@@ -161,7 +161,7 @@ class AsrBench:
         settings = {"MODELS_DIR": str(self._models), "ASR_MODEL_SIZE": model, "RTC_BIND": "127.0.0.1"}
         own = _cores()
         _use(own[:CORES])
-        with LiveServer(0, MAX_SESSIONS=str(max(16, people)), MAX_SPEECH_LOAD="1000", **settings) as server:
+        with LiveServer(0, MAX_SESSIONS=str(max(64, people)), MAX_SPEECH_LOAD="1000", **settings) as server:
             _use(own[CORES:] or own)
             clips = self._clips[:: max(1, len(self._clips) // CALL_CLIPS)][:CALL_CLIPS]
             seen = uvloop.run(talk(server.url, clips, people))

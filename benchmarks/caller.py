@@ -66,17 +66,21 @@ class PreparedMicrophone(MediaStreamTrack):
         now = time.monotonic()
         self._started = self._started or now
         await asyncio.sleep(self._started + self._count * PACKET_S - now)
-        if self._clip:
-            packet = Packet(self._clip[len(self._sent)])
-            self._sent.append(time.monotonic())
-            if len(self._sent) == len(self._clip):
-                self._clip = []
-                self._finished.set()
-        else:
-            packet = Packet(next(self._silence))
+        packet = Packet(self.next_payload())
         packet.pts, packet.time_base = self._count * OPUS_FRAME, Fraction(1, OPUS_RATE)
         self._count += 1
         return packet
+
+    def next_payload(self) -> bytes:
+        """What is sent now."""
+        if not self._clip:
+            return next(self._silence)
+        payload = self._clip[len(self._sent)]
+        self._sent.append(time.monotonic())
+        if len(self._sent) == len(self._clip):
+            self._clip = []
+            self._finished.set()
+        return payload
 
 
 class Refused(SystemExit):
@@ -93,9 +97,13 @@ class BenchCaller:
         self._plan = plan
         self._url = url
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._microphone = PreparedMicrophone([payload_of(text) for text in plan.silence])
+        self._microphone = self._make_microphone([payload_of(text) for text in plan.silence])
         self._sound_at = 0.0
         self._final_at = 0.0
+
+    @staticmethod
+    def _make_microphone(silence: list[bytes]) -> PreparedMicrophone:
+        return PreparedMicrophone(silence)
 
     async def run(self) -> None:
         await self.connect()

@@ -3,7 +3,7 @@
     python -m benchmarks.overload [--quick] [--only saturated|crowded]
 
 Calls go to the real server with its real engines, from one other process that sends prepared speech in real time and
-is a stock aiortc client; both share the machine's cores with the engines. Two parts:
+decodes nothing; both share the machine's cores with the engines. Two parts:
 
 - Saturated: eight people speak at once without a break, four of them hearing their own denoised microphone back
   (sound comes back all the time), four interpreted. What comes back is looked at from the client's side.
@@ -44,7 +44,7 @@ from media_server import config
 
 PARTS = ("saturated", "crowded")
 SPEAKERS = 8
-OFFERED = 18  # more than a server of two cores lets in three times over
+OFFERED = 30  # more than a server of two cores lets in three times over
 LATE_S = 0.040  # beyond the call's fastest packet, as in the rest of the benchmark
 LATE_TICK_MS = "25.0"  # a pacer's tick that is more than a frame late
 HISS_DB = 30.0  # under the speech: no frame is digital silence, which would not be sent
@@ -122,7 +122,7 @@ class Overload:
         self._seconds = 15.0 if quick else 45.0
         voice = PiperSpeaker(models / "piper-en_US-joe-medium")
         self._sentences = voice.say_all([text for text in sentences() if len(text.split()) >= 5])
-        self._talk = joined(voice.say_all(long_sentences(sentences())[: 2 if quick else 4]))
+        self._talks = _talks(voice.say_all(long_sentences(sentences())), 2 if quick else 4)
 
     def _server(self, settings: Mapping[str, str] = MappingProxyType({})) -> LiveServer:
         given = {"MODELS_DIR": str(self._models), "ASR_MODEL_SIZE": "base", **settings}
@@ -131,13 +131,14 @@ class Overload:
     def saturated(self, report: Report) -> None:
         """Eight at once. The rules that would keep some of them out are switched off."""
         rng = np.random.default_rng(SEED)
-        talk = with_noise(with_margins(self._talk, 0.2, 0.2), HISS_DB, rng)
+        talks = [with_noise(with_margins(talk, 0.2, 0.2), HISS_DB, rng) for talk in self._talks]
         people = [
-            Person(_plan([talk], "en" if n % 2 else "es"), loopback=bool(n % 2)) for n in range(SPEAKERS)
+            Person(_plan([talk], "en" if n % 2 else "es"), loopback=bool(n % 2))
+            for n, talk in enumerate(talks)
         ]
         open_to_all = {"MAX_QUEUE_WAIT_MS": "60000", "MAX_LOOP_LAG_MS": "60000", "MAX_SPEECH_LOAD": "100"}
         with self._server(open_to_all) as server:
-            (alone,) = server.crowd(CrowdPlan(people[:1], 1.0))
+            (alone,) = server.crowd(CrowdPlan(people[:1], 1.0, together=True))
             unloaded = waits_ms(server)
         with self._server(open_to_all) as server:
             logs = server.crowd(CrowdPlan(people, self._seconds, together=True))
@@ -211,6 +212,11 @@ class Overload:
         """Everybody begins at another sentence."""
         start = person * 3 % len(self._sentences)
         return self._sentences[start:] + self._sentences[:start]
+
+
+def _talks(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """Talk without a break for each speaker, of ``count`` long sentences; nobody says what another says then."""
+    return [joined([clips[(n + step * 3) % len(clips)] for step in range(count)]) for n in range(SPEAKERS)]
 
 
 def _plan(clips: Sequence[Clip], target: str) -> CallPlan:

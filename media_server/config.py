@@ -75,7 +75,7 @@ class Settings:
     max_connections_per_address: int = setting(
         512, "TCP connections of one address at a time; idle ones give way first. Not for `TRUSTED_PROXIES`"
     )
-    max_sessions: int = setting(16, "Calls at a time; more are refused with 503 and `Retry-After`")
+    max_sessions: int = setting(64, "Calls at a time; more are refused with 503 and `Retry-After`")
     max_uploads: int = setting(
         4, "Recordings and texts of the OpenAI-compatible endpoints worked on at a time; more get 429"
     )
@@ -96,7 +96,7 @@ class Settings:
         300, "New calls are refused while finals wait longer than this for a recognizer, on average"
     )
     max_speech_load: float = setting(
-        0.3,
+        1.0,
         "New calls are refused while the people who speak need more than this share of the recognizers' time",
     )
     max_loop_lag_ms: int = setting(200, "New calls are refused while the event loop runs later than this")

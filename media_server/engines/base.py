@@ -54,6 +54,10 @@ class Capabilities:
     """Who gets the data when it leaves this machine; None when it stays."""
     batch: int = 1
     """How many requests ``recognize``, or ``translate_batch``, takes at once with profit."""
+    batch_s: float = 0.0
+    """Recognizers: seconds of sound that a batch may hold, each window counted as long as its longest; 0: any."""
+    speaker_cost: float = 0.0
+    """Recognizers: seconds of their work that a second of a speaker needs, as measured elsewhere; 0: not known."""
     faults: tuple[str, ...] = ()
     """What is here and cannot be used, or not as it should be, and why: a sentence each, for people."""
     concurrent: int = 1

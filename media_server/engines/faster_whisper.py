@@ -25,7 +25,15 @@ from media_server.engines.base import (
     RecognizeRequest,
 )
 from media_server.engines.log_mel import HOP, LogMel, samples_of
-from media_server.engines.whisper_ladder import LADDERS, UNMEASURED, WINDOW_FRAMES, Attempt, Work, groups
+from media_server.engines.whisper_ladder import (
+    LADDERS,
+    SPEAKER_COSTS,
+    UNMEASURED,
+    WINDOW_FRAMES,
+    Attempt,
+    Work,
+    groups,
+)
 from media_server.engines.whisper_languages import from_whisper, pairs_into_english, to_whisper
 from media_server.engines.whisper_text import join, runs_in_circles, segments_of, token_budget
 
@@ -33,6 +41,9 @@ BATCH_CPU = (
     4  # four short windows together take half the time of four alone; more only make finals wait longer
 )
 BATCH_GPU = 16
+BATCH_CPU_S = (
+    16.0  # of speech: long windows take nearly as long together as one by one, and all wait for the last
+)
 POSITIONS = 448  # tokens that the decoder can hold, prompt and answer
 PROMPT_STEP = 16  # tokens
 PROMPT_TOKENS = 64  # names and terms beyond this are not read: every token of them costs time in every decode
@@ -105,6 +116,8 @@ class FasterWhisperRecognizer:
             languages=self._languages,
             pairs=pairs_into_english(self._languages) if self._multilingual else (),
             batch=self._batch or (BATCH_CPU if self._on_cpu else BATCH_GPU),
+            batch_s=BATCH_CPU_S if self._on_cpu else 0.0,
+            speaker_cost=SPEAKER_COSTS.get(self._size, 0.0) if self._on_cpu else 0.0,
         )
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ TURN_DEADLINE_S = 2.0
 GRACE_S = 0.5  # from the time that a server has to the deadline of the engine that asks it
 LEAST_S = 0.3  # with less time left nobody else is asked
 WAITS_S = 10.0  # what admission looks back on
+BATCH_OF_ONE = 4  # windows that one recognizer on a CPU decodes together
 TYPICAL_WORK_S = 0.3  # a final's own time in a recognizer, which is no wait
 
 
@@ -152,18 +153,26 @@ class Fleet:
 
     # -- requests -----------------------------------------------------------------------------------------------
 
-    async def recognize(self, request: RecognizeRequest, *, owner: str, deadline_s: float) -> Recognition:
-        """Raises an EngineError; ``Superseded`` when a newer window of ``owner`` came first.
+    async def recognize(
+        self,
+        request: RecognizeRequest,
+        *,
+        owner: str,
+        deadline_s: float,
+        wanted: Callable[[], bool] | None = None,
+    ) -> Recognition:
+        """Raises an EngineError; ``Superseded`` when a newer window of ``owner`` came first, or ``wanted`` says no
+        before the work begins.
 
         Where recognizers of another kind stand behind the first ones, they take what those cannot answer.
         """
         if not request.final:
-            return await self._recognize(request, owner, deadline_s, "partial")
+            return await self._recognize(request, owner, deadline_s, "partial", wanted)
         asked = self._clock()
         key = object()
         self._finals_asked[key] = asked
         try:
-            result = await self._recognize(request, owner, deadline_s, "final")
+            result = await self._recognize(request, owner, deadline_s, "final", wanted)
         finally:
             del self._finals_asked[key]
         now = self._clock()
@@ -175,7 +184,12 @@ class Fleet:
         return await self._recognize(request, owner, deadline_s, "background")
 
     async def _recognize(
-        self, request: RecognizeRequest, owner: str, deadline_s: float, priority: Priority
+        self,
+        request: RecognizeRequest,
+        owner: str,
+        deadline_s: float,
+        priority: Priority,
+        wanted: Callable[[], bool] | None = None,
     ) -> Recognition:
         until = self._clock() + deadline_s
         tiers = _tiers(self.recognizers, request)
@@ -185,7 +199,9 @@ class Fleet:
             # Behind a server stands somebody who needs time as well; the server's own time is over a little earlier.
             limit_s = min(left_s, _patience_s(host, left_s)) if behind else left_s
             try:
-                result = await host.recognize(request, deadline_s=limit_s, priority=priority, owner=owner)
+                result = await host.recognize(
+                    request, deadline_s=limit_s, priority=priority, owner=owner, wanted=wanted
+                )
             except Superseded:
                 raise
             except EngineError as error:
@@ -208,9 +224,17 @@ class Fleet:
         return max(mean, now - next(iter(self._finals_asked.values())) - TYPICAL_WORK_S)
 
     def recognizers_work(self) -> tuple[float, int]:
-        """Seconds that the recognizers have worked so far, and how many seconds a second they can."""
-        capacity = sum(host.beside for host in self.recognizers if host.state != "failed")
+        """Seconds that the recognizers have worked so far, and how many seconds a second they can.
+
+        One that decodes many windows at once (a GPU) counts as several.
+        """
+        usable = [host for host in self.recognizers if host.state != "failed"]
+        capacity = sum(host.beside * max(1, _known(host).batch // BATCH_OF_ONE) for host in usable)
         return sum(host.worked_s() for host in self.recognizers), capacity
+
+    def speaker_cost(self) -> float:
+        """Seconds of a recognizer's work that a second of a speaker usually needs; 0 where that is not known."""
+        return next((cost for host in self.recognizers if (cost := _known(host).speaker_cost)), 0.0)
 
     async def turn(self, request: TurnRequest, *, owner: str) -> Turn:
         host = self._least_busy(self.turns, owner)

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from media_server.clock import Clock, monotonic
 from media_server.engines import wire
 from media_server.engines.base import (
+    RECOGNIZER_RATE,
     Capabilities,
     EngineSpec,
     Recognition,
@@ -217,8 +218,10 @@ class EngineHost:
         deadline_s: float = 10.0,
         priority: Priority = "final",
         owner: str | None = None,
+        wanted: Callable[[], bool] | None = None,
     ) -> Recognition:
-        result = await self._ask(request, deadline_s, priority, owner)
+        """``wanted``: looked at before the work begins; ``Superseded`` when it says no."""
+        result = await self._ask(request, deadline_s, priority, owner, wanted)
         assert isinstance(result, Recognition)
         return result
 
@@ -299,9 +302,14 @@ class EngineHost:
     # Requests.
 
     async def _ask(
-        self, request: Request, deadline_s: float, priority: Priority, owner: str | None
+        self,
+        request: Request,
+        deadline_s: float,
+        priority: Priority,
+        owner: str | None,
+        wanted: Callable[[], bool] | None = None,
     ) -> Result | None:
-        call = self._submit(request, deadline_s, priority, owner)
+        call = self._submit(request, deadline_s, priority, owner, wanted)
         outcome = "cancelled"
         try:
             async with asyncio.timeout(deadline_s):
@@ -318,7 +326,14 @@ class EngineHost:
         finally:
             self._leave(call, outcome)
 
-    def _submit(self, request: Request, deadline_s: float, priority: Priority, owner: str | None) -> Call:
+    def _submit(
+        self,
+        request: Request,
+        deadline_s: float,
+        priority: Priority,
+        owner: str | None,
+        wanted: Callable[[], bool] | None = None,
+    ) -> Call:
         if not self.usable:
             self._count("unavailable")
             raise EngineUnavailable(f"{self.spec.name}: {self.reason}")
@@ -329,6 +344,7 @@ class EngineHost:
             called_at=self._clock(),
             deadline_s=deadline_s,
             outcome=asyncio.get_running_loop().create_future(),
+            wanted=wanted,
         )
         try:
             replaced, dropped = self._crew.put(call, call.called_at)
@@ -372,6 +388,9 @@ class EngineHost:
         room = VOICES if self.spec.kind == "speak" else beside
         batched = self.spec.kind in ("recognize", "translate") and beside == 1
         most = known.batch if known is not None and batched else 1
+        bound = round(known.batch_s * RECOGNIZER_RATE) if known is not None else 0
+        for call in self._line.unwanted():
+            call.fail(Superseded("nobody waits for it any more"))
         while (
             (child := self._keeper.child) is not None and self.state == "ready" and len(self._working) < room
         ):
@@ -379,7 +398,7 @@ class EngineHost:
             since = min((call.called_at for call in self._line.partials), default=now)
             if most > 1 and (self._crew.only_finals(self) or self._crew.gathers(most, since, now)):
                 break
-            batch = self._line.take(most, _size)
+            batch = self._line.take(most, _size, bound)
             if not batch:
                 break
             for call in batch:

@@ -4,7 +4,8 @@ last what nobody listens to live.
 Bound and drop rule: a newer partial of an owner takes the place of the waiting older one (its place in line,
 too: who asks often is not put off for ever); a final of an owner removes the owner's waiting partial; when
 ``bound`` live entries wait, the oldest partial goes. Finals and background work are never dropped, a new one is
-refused when ``bound`` of its class wait. Pure: no clock, no tasks; the caller tells those whose entries fall out.
+refused when ``bound`` of its class wait. What its asker no longer wants leaves the line before it is worked on.
+Pure: no clock, no tasks; the caller tells those whose entries fall out.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Place:
     order: int = 0
     """Set by the queue: lower is served first within its priority."""
     alone: bool = field(default=False, kw_only=True)
+    wanted: Callable[[], bool] | None = field(default=None, kw_only=True)
+    """Whether the answer is still of use; None: always."""
 
 
 class WaitingLine[P: Place]:
@@ -77,10 +80,11 @@ class WaitingLine[P: Place]:
         """Takes an entry again that had been taken out, at its old place."""
         self._insert(entry)
 
-    def take(self, most: int, size: Callable[[P], int] | None = None) -> list[P]:
+    def take(self, most: int, size: Callable[[P], int] | None = None, bound: int = 0) -> list[P]:
         """Up to ``most`` entries of one priority, the oldest of the first class that has any.
 
-        With ``size`` those come along with the oldest that are most like it, else those that follow it.
+        With ``size`` those come along with the oldest that are most like it, else those that follow it; with ``bound``
+        only as many as keep their number times the largest size within it.
         """
         line = self._finals or self._partials or self._background
         if not line:
@@ -90,7 +94,12 @@ class WaitingLine[P: Place]:
             company = []
         elif size is not None:
             company.sort(key=lambda entry: abs(size(entry) - size(oldest)))
-        taken = sorted([oldest, *company[: most - 1]], key=lambda entry: entry.order)
+        taken = [oldest]
+        for entry in company[: most - 1]:
+            if size is not None and 0 < bound < (len(taken) + 1) * max(map(size, (*taken, entry))):
+                break
+            taken.append(entry)
+        taken.sort(key=lambda entry: entry.order)
         for entry in taken:
             line.remove(entry)
         return taken
@@ -102,6 +111,16 @@ class WaitingLine[P: Place]:
             return False
         line.remove(entry)
         return True
+
+    def unwanted(self) -> list[P]:
+        """Takes out the entries whose answers are of no use any more."""
+        gone: list[P] = []
+        for line in (self._finals, self._partials, self._background):
+            found = [entry for entry in line if entry.wanted is not None and not entry.wanted()]
+            for entry in found:
+                line.remove(entry)
+            gone += found
+        return gone
 
     def clear(self) -> list[P]:
         everything = [*self._finals, *self._partials, *self._background]

@@ -2,8 +2,9 @@
 
 ``feed`` takes sound and gives back what became of it and what is wanted: ``DecodeJob`` and ``TurnJob`` are to be
 sent to the engines, their answers come back by ``on_decoded``, ``on_turn`` or ``on_failed``, in any order. Duties of
-the caller: every job gets exactly one answer (a late one does no harm), urgent jobs are never dropped and go first,
-``now`` never goes back. At most one partial and one urgent window of the open utterance are out at a time.
+the caller: every job gets exactly one answer (a late one does no harm), urgent jobs go first and are dropped only when
+they are no longer ``wanted``, ``now`` never goes back. At most one partial and one urgent window of the open
+utterance are out at a time.
 
 Positions inside are frame numbers of the call (32 ms), counted from the sound fed and the time skipped.
 """

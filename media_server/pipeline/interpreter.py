@@ -228,7 +228,9 @@ class Interpreter:
         deadline_s = FINAL_DEADLINE_S if job.urgent else PARTIAL_DEADLINE_S
         asked = self._clock()
         try:
-            result = await self._fleet.recognize(job.request, owner=self.speaker, deadline_s=deadline_s)
+            result = await self._fleet.recognize(
+                job.request, owner=self.speaker, deadline_s=deadline_s, wanted=job.wanted
+            )
         except EngineError as error:
             retry = not isinstance(error, EngineUnavailable | Superseded)
             code = _code(error)

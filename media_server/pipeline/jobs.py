@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from media_server.engines.base import RecognizeRequest, TurnRequest
 from media_server.events import Anticipated, Heard, Lost, Speaking
@@ -39,7 +40,7 @@ class HearSettings:
     """Shorter sentences are not ended while the speaker goes on."""
     utterance_max_s: float = 12.0
     """Of speech without the end of a sentence; then an utterance ends where its window can be shortened."""
-    kept_max_s: float = 30.0
+    kept_max_s: float = 60.0
     """Sound of one speaker that may wait for answers; then the oldest utterance is given up."""
     voice_on: float = 0.5
     """Probability of speech that begins an utterance."""
@@ -53,12 +54,16 @@ class HearSettings:
 
 @dataclass(frozen=True, slots=True)
 class DecodeJob:
-    """Ask the recognizer. ``urgent``: a final or one ahead of time, never dropped, goes first."""
+    """Ask the recognizer. ``urgent``: a final or one ahead of time, goes first.
+
+    ``wanted`` is to be asked before the work begins: no answer is of use once it has said no.
+    """
 
     id: int
     utterance: str
     request: RecognizeRequest
     urgent: bool
+    wanted: Callable[[], bool] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,17 @@ class Desk:
 
     def decode(self, asked: Asked) -> DecodeJob:
         assert asked.request is not None
-        return DecodeJob(self.ask(asked), asked.utterance.id, asked.request, asked.urgent)
+        number = self.ask(asked)
+        return DecodeJob(
+            number, asked.utterance.id, asked.request, asked.urgent, lambda: self._is_wanted(number)
+        )
+
+    def _is_wanted(self, number: int) -> bool:
+        """Not what was decoded ahead of an end that did not come, nor a window that was shortened since."""
+        asked = self._out.get(number)
+        if asked is None:
+            return False
+        return asked.awaited if asked.urgent else asked.start == asked.utterance.window.start
 
     def answered(self, number: int) -> Asked | None:
         """None for a job that nobody waits for any more."""

@@ -41,6 +41,8 @@ class SpeechLoad:
 
     def __init__(self) -> None:
         self.speakers = 0
+        self.usual = USUAL_COST
+        """What a speaker costs as long as little was measured."""
         self._noted: tuple[float, float] | None = None
         """Time, and work seconds so far, of the last look."""
         self._work_s = 0.0
@@ -62,4 +64,4 @@ class SpeechLoad:
     @property
     def cost(self) -> float:
         """Work seconds per second of a speaker; the usual one as long as little was measured."""
-        return (self._work_s + USUAL_COST * USUAL_S) / (self._speaker_s + USUAL_S)
+        return (self._work_s + self.usual * USUAL_S) / (self._speaker_s + USUAL_S)

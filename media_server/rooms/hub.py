@@ -20,7 +20,7 @@ from media_server.engines.fleet import Fleet
 from media_server.errors import BadRequest, NotFound, Overloaded, TooManyRequests
 from media_server.events import Goodbye, Status
 from media_server.metrics import Metrics
-from media_server.rooms.admission import NEW_S, RECENT_S, SpeechLoad, speakers_of_room, takes_more
+from media_server.rooms.admission import NEW_S, RECENT_S, USUAL_COST, SpeechLoad, speakers_of_room, takes_more
 from media_server.rooms.history import History
 from media_server.rooms.room import Room
 from media_server.rooms.session import Session
@@ -304,6 +304,7 @@ class Hub:
         """Counts those who speak, and what that costs the recognizers."""
         now = self.clock()
         worked_s, self.recognizers = self.fleet.recognizers_work()
+        self._load.usual = self.fleet.speaker_cost() or USUAL_COST
         speakers = sum(
             speakers_of_room(
                 (member.speaks, member.spoke_within(RECENT_S, now))

@@ -111,8 +111,8 @@ async def test_nobody_is_taken_while_finals_wait_and_no_final_of_those_inside_is
 
 @pytest.mark.usefixtures("only_loopback")
 async def test_people_who_speak_fill_a_server_and_people_who_listen_do_not() -> None:
-    """One recognizer follows two speakers as the settings come; those who join them in a room take turns with them."""
-    async with application(steady(0.05)) as app, AsyncExitStack() as stack:
+    """One recognizer follows two speakers in half its time; those who join them in a room take turns with them."""
+    async with application(steady(0.05), MAX_SPEECH_LOAD="0.5") as app, AsyncExitStack() as stack:
         inside = [await stack.enter_async_context(Caller(app, sourceLang="en")) for _ in range(5)]
         sdp = await offer()
         assert app.hub.refusal() is None, "five who listen leave room for all"

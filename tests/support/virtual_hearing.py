@@ -36,6 +36,7 @@ class Call:
     log: list[At] = field(default_factory=list)
     decode_s: float = 0.0
     decodes: int = 0
+    unwanted: int = 0
     longest_window_s: float = 0.0
 
     def heard(self) -> list[tuple[float, Heard]]:
@@ -117,9 +118,16 @@ class VirtualCall:
         self._later(self._turn_s, lambda now: self.hearing.on_turn(job.id, turn, now))
 
     def _decode(self) -> None:
-        if self._busy or not self._waiting:
+        if self._busy:
             return
-        _, _, job = heapq.heappop(self._waiting)
+        while self._waiting:
+            _, _, job = heapq.heappop(self._waiting)
+            if job.wanted():
+                break
+            self.call.unwanted += 1
+            assert self.hearing.on_failed(job.id, "superseded", False, self._now) == []
+        else:
+            return
         result = self._recognize(job.request)
         self.call.decodes += 1
         self.call.decode_s += result.took_s

@@ -46,6 +46,15 @@ def test_the_oldest_is_taken_with_those_that_are_most_like_it() -> None:
     assert waiting.take(3, lambda entry: sizes[id(entry)]) == [b]
 
 
+def test_a_batch_of_large_entries_is_small() -> None:
+    a, b, c, d = (partial(owner) for owner in "abcd")
+    sizes = {id(a): 4, id(b): 9, id(c): 5, id(d): 20}
+    waiting = line(a, b, c, d)
+    assert waiting.take(4, lambda entry: sizes[id(entry)], 16) == [a, c]
+    assert waiting.take(4, lambda entry: sizes[id(entry)], 16) == [b]
+    assert waiting.take(4, lambda entry: sizes[id(entry)], 16) == [d]
+
+
 def test_what_has_to_go_alone_is_in_no_batch() -> None:
     a, b, c, d = final(), final(alone=True), final(), final()
     waiting = line(a, b, c, d)
@@ -103,6 +112,19 @@ def test_an_entry_is_removed_once() -> None:
     assert waiting.remove(a)
     assert not waiting.remove(a)
     assert len(waiting) == 0
+
+
+def test_what_nobody_wants_any_more_leaves_the_line() -> None:
+    wanted = {"a": True, "b": True}
+    a, b, c = Place("final", "a", wanted=lambda: wanted["a"]), final("c"), partial("b")
+    c.wanted = lambda: wanted["b"]
+    waiting = line(a, b, c)
+    assert waiting.unwanted() == []
+    wanted["a"] = False
+    assert waiting.unwanted() == [a]
+    wanted["b"] = False
+    assert waiting.unwanted() == [c]
+    assert waiting.take(8) == [b]
 
 
 def test_background_work_comes_last_takes_nobodys_place_and_is_refused_over_its_own_bound() -> None:

@@ -117,6 +117,32 @@ def test_when_speech_goes_on_what_was_worked_out_is_thrown_away(engines: Scripte
     assert committed_only_grows(call)
 
 
+def test_an_ending_that_was_none_is_not_worked_out_by_a_recognizer_that_is_behind(
+    engines: ScriptedEngines,
+) -> None:
+    engines.turn = 0.02
+    engines.logprob = -0.4
+    engines.took_s = 1.5  # the partial is still being decoded as speech goes on
+    run = virtual(engines)
+    for words in ("we tested the pump", "for two weeks", "and it never stopped."):
+        run.play(engines.vocabulary.say(words))
+        run.silence(0.4)
+    run.silence(2)
+    call = run.settle()
+    assert [heard.text for _, heard in call.finals()] == [SENTENCE]
+    assert call.unwanted >= 1
+    assert not call.lost()
+
+
+def test_work_on_sound_that_was_dropped_is_not_wanted(engines: ScriptedEngines) -> None:
+    listener = hearing()
+    jobs = only(listener.feed(engines.vocabulary.say("we tested the pump for two weeks"), 1.0), DecodeJob)
+    jobs += only(listener.flush(2.0), DecodeJob)
+    assert [job.wanted() for job in jobs if isinstance(job, DecodeJob)] == [True]
+    listener.drop()
+    assert [job.wanted() for job in jobs if isinstance(job, DecodeJob)] == [False]
+
+
 def test_no_partial_is_started_in_silence(engines: ScriptedEngines) -> None:
     engines.turn = 0.02
     engines.logprob = -0.4
@@ -482,13 +508,13 @@ def test_without_answers_sound_is_kept_within_bounds_and_words_say_what_was_lost
     heard = hearing()
     sound = engines.vocabulary.say("talk")
     lost: list[Lost] = []
-    for number in range(300):
+    for number in range(600):
         outputs = heard.feed(sound, number * 0.32)
         lost += [output for output in outputs if isinstance(output, Lost)]
         held = sum(
             len(asked.request.audio) for asked in heard._desk._out.values() if asked.request is not None
         )
-        assert held <= 16_000 * 120
+        assert held <= 16_000 * 180
     assert len(lost) >= 3
     assert all("recognizer" in one.message for one in lost)
 

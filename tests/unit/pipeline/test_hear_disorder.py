@@ -70,7 +70,9 @@ class Disorder:
             entry = self.rng.choice(due)
             self.waiting.remove(entry)
             job = entry[1]
-            if self.rng.random() < 0.1:
+            if isinstance(job, DecodeJob) and not job.wanted():
+                assert self.hearing.on_failed(job.id, "superseded", False, self.now) == []
+            elif self.rng.random() < 0.1:
                 self._take(self.hearing.on_failed(job.id, "gone", self.rng.random() < 0.7, self.now))
             elif isinstance(job, TurnJob):
                 self._take(self.hearing.on_turn(job.id, self.engines.judge(job.request), self.now))

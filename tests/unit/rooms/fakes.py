@@ -37,7 +37,7 @@ class FakeFleet:
         self.wait_s = 0.0
         self.sentences = False
         """Whether a voice takes every word for a sentence."""
-        self.worked_s, self.workers = 0.0, 1
+        self.worked_s, self.workers, self.cost = 0.0, 1, 0.0
 
     def listen(self, callback: object) -> None:
         """Nothing ever changes here."""
@@ -57,10 +57,15 @@ class FakeFleet:
     def recognizers_work(self) -> tuple[float, int]:
         return self.worked_s, self.workers
 
+    def speaker_cost(self) -> float:
+        return self.cost
+
     async def warm(self, source: str, target: str) -> None:
         """Always warm."""
 
-    async def recognize(self, request: object, *, owner: str, deadline_s: float) -> object:
+    async def recognize(
+        self, request: object, *, owner: str, deadline_s: float, wanted: object = None
+    ) -> object:
         raise EngineFailed("no ears")
 
     async def translate(
