@@ -13,9 +13,7 @@ Rows
     denoise     what the recognizer should hear: raw or denoised sound
     paddings    time and word errors of one window by the silence after it, for every Whisper model that is there
     nonspeech   words invented in an hour of sound that nobody speaks in
-
-On request only (``--only lag``; five minutes in real time)
-    lag         how far the interpretation is behind somebody who does not stop, and the share left out
+    lag         how far the interpretation is behind somebody who does not stop, and the share left out (five minutes)
 """
 
 from __future__ import annotations
@@ -59,8 +57,7 @@ from media_server import config
 from media_server.engines.faster_whisper import FasterWhisperRecognizer
 from media_server.engines.smart_turn import SmartTurnDetector
 
-ROWS = ("words", "latency", "whole", "calm", "cost", "denoise", "paddings", "nonspeech")
-ON_REQUEST = ("lag",)
+ROWS = ("words", "latency", "whole", "calm", "cost", "denoise", "paddings", "nonspeech", "lag")
 SEED = 20
 SNR_DB = 10.0
 GAP_S = 1.5  # between sentences that do not wait for an answer
@@ -376,9 +373,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speech", description="Measures hearing and interpreting."
     )
-    parser.add_argument(
-        "--only", default="", help=f"rows, comma-separated: {', '.join((*ROWS, *ON_REQUEST))}"
-    )
+    parser.add_argument("--only", default="", help=f"rows, comma-separated: {', '.join(ROWS)}")
     parser.add_argument(
         "--sentences", type=int, default=len(sentences()), help="how many sentences of the list"
     )
@@ -389,7 +384,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     parser.add_argument("--json", type=Path, default=None, help="write the figures there, too")
     given = parser.parse_args(arguments)
     rows = [row for row in given.only.split(",") if row] or list(ROWS)
-    if unknown := set(rows) - {*ROWS, *ON_REQUEST}:
+    if unknown := set(rows) - {*ROWS}:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     return given, rows
 

@@ -396,7 +396,7 @@ class EngineHost:
         ):
             now = self._clock()
             since = min((call.called_at for call in self._line.partials), default=now)
-            if most > 1 and (self._crew.only_finals(self) or self._crew.gathers(most, since, now)):
+            if most > 1 and (self._crew.only_finals(self, most) or self._crew.gathers(most, since, now)):
                 break
             batch = self._line.take(most, _size, bound)
             if not batch:

@@ -12,6 +12,7 @@ import wave
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import aiohttp
 import numpy as np
 import openai
 import pytest
@@ -316,3 +317,25 @@ async def test_one_server_hears_and_speaks_for_another(tmp_path: Path) -> None:
                     rf'lai_engine_requests_total{{.*outcome="ok",stage="{stage}"}} [1-9]', metrics
                 )
             assert "sk-inner" not in outer.log + inner.log + json.dumps(health)
+
+
+async def test_a_call_goes_before_a_recording_that_is_sent_in() -> None:
+    speech = containers.decode(JFK.read_bytes(), 16_000, 60)
+    long = wav(np.tile(speech, 45))  # eight minutes
+    with Server() as server:
+        async with (
+            aiohttp.ClientSession() as http,
+            Caller(server, sourceLang="en", targetLang="en") as caller,
+        ):
+            form = aiohttp.FormData({"model": "whisper-1", "language": "en"})
+            form.add_field("file", long, filename="long.wav")
+            upload = asyncio.create_task(http.post(f"{server.url}/v1/audio/transcriptions", data=form))
+            await asyncio.sleep(3)  # decoded, and its windows wait
+            caller.microphone.say(recording("jfk.wav"))
+            await caller.microphone.done.wait()
+            await caller.until(lambda: "your country" in " ".join(f["text"] for f in caller.finals)[-40:])
+            assert not upload.done()
+            assert not caller.of("lost")
+            assert errors(SAID, " ".join(final["text"] for final in caller.finals)) <= 0.1
+            upload.cancel()
+            await asyncio.gather(upload, return_exceptions=True)

@@ -11,13 +11,16 @@ import time
 from contextlib import AsyncExitStack
 from functools import partial
 
+import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
+from media_server.audio.resample import resample
 from tests.support.application import Application, application, steady
 from tests.support.caller import RATE, Caller, recording
 from tests.support.server import Server
 from tests.support.webrtc import only_loopback, until
+from tests.support.ws_client import CONFIG, WsClient
 
 __all__ = ["only_loopback"]
 
@@ -130,6 +133,22 @@ async def test_people_who_speak_fill_a_server_and_people_who_listen_do_not() -> 
             await caller.until(partial(all_is_final, caller), timeout_s=40)
             assert not caller.of("lost")
         await until(lambda: app.hub.refusal() is None, 30)  # they are silent again
+
+
+async def test_a_websocket_client_is_told_which_words_a_recognizer_was_too_slow_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("media_server.pipeline.interpreter.FINAL_DEADLINE_S", 0.3)
+    async with application(steady(2.5)) as app, WsClient(app) as client:
+        await client.send(CONFIG)
+        await client.speak(resample(SPEECH, RATE, 16_000))
+        await client.speak(np.zeros(16_000, np.int16))
+        await client.until(lambda: client.of("error"))
+        (error,) = client.of("error")[:1]
+        assert error["code"] == "ASR_TIMEOUT"
+        assert "could not be recognized" in error["message"]
+        await client.send(type="heartbeat", ts_ms=1)
+        await client.got("pong")
 
 
 @pytest.mark.usefixtures("only_loopback")

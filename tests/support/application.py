@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from compat_ws.audio_handler import AudioSockets
 from media_server import config
 from media_server.engines.base import EngineSpec
 from media_server.engines.fleet import Fleet
@@ -47,6 +48,10 @@ class Application:
         status, _, answer = await self.ask(path, body)
         return status, answer
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with self._http.get(self.url + path) as response:
             return response.status, await response.json()
@@ -58,7 +63,8 @@ async def application(*recognizers: EngineSpec, **settings: str) -> AsyncIterato
     metrics = Metrics()
     given = config.load({"RTC_BIND": "127.0.0.1", **settings})
     hub = Hub(given, Fleet(Plan(recognize=recognizers), metrics), metrics)
-    runner = web.AppRunner(make_app(hub, Calls(hub), WEB), access_log=None)
+    app = make_app(hub, Calls(hub), WEB, entrances=[AudioSockets(hub)])
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -29,7 +29,8 @@ START = {"type": "start", "sample_rate": 16000, "channels": 1, "chunk_ms": 400, 
 class Reachable(Protocol):
     """A server on this machine."""
 
-    port: int
+    @property
+    def port(self) -> int: ...
 
 
 class WsClient:

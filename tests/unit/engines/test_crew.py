@@ -61,16 +61,21 @@ def test_the_last_free_host_is_left_to_finals_while_another_works_on_partials() 
     crew: Crew[Place] = Crew(8)
     first, second, third = Taker(crew), Taker(crew), Taker(crew)
     crew.put(Place("partial", "a"), 0.0)
-    assert not crew.only_finals(first)
+    assert not crew.only_finals(first, 2)
     first.free, first.on_partials = False, True
-    assert not crew.only_finals(second)  # the third is free
+    assert not crew.only_finals(second, 2)  # the third is free
     second.free, second.on_partials = False, False  # a final
-    assert crew.only_finals(third)
+    assert crew.only_finals(third, 2)
     first.on_partials = False
-    assert not crew.only_finals(third)  # nobody else would decode them
+    assert not crew.only_finals(third, 2)  # nobody else would decode them
     first.on_partials = True
+    assert crew.only_finals(third, 2)
+    for owner in "cd":
+        crew.put(Place("partial", owner), 0.0)
+    assert not crew.only_finals(third, 2)  # more than a batch waits
+    assert crew.only_finals(third, 3)
     crew.put(Place("final", "b"), 0.0)
-    assert not crew.only_finals(third)
+    assert not crew.only_finals(third, 2)
 
 
 def steady(crew: Crew[Place], *owners: str) -> float:
