@@ -1,12 +1,14 @@
 """Media while engines are saturated, and those inside while many more ask to come in.
 
-    python -m benchmarks.overload [--quick] [--only saturated|crowded]
+    python -m benchmarks.overload [--quick] [--only saturated|beside|crowded]
 
 Calls go to the real server with its real engines, from one other process that sends prepared speech in real time and
-decodes nothing; both share the machine's cores with the engines. Two parts:
+decodes nothing; both share the machine's cores with the engines. Three parts:
 
 - Saturated: eight people speak at once without a break, four of them hearing their own denoised microphone back
   (sound comes back all the time), four interpreted. What comes back is looked at from the client's side.
+- Beside: four people hear their own denoised microphone while clients of ``/ws-audio`` have more sound denoised than
+  the cores can take.
 - Crowded: people who speak sentences come one after the other, three for each that was let in. Latencies of those
   inside stand beside those of the first of them alone.
 """
@@ -17,13 +19,16 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
 
 import numpy as np
+import uvloop
 
 from benchmarks.callplan import OPUS_FRAME, OPUS_RATE, CallPlan, plan_call
 from benchmarks.gathering import CrowdPlan, Person, PersonLog
@@ -40,10 +45,13 @@ from benchmarks.material import (
 from benchmarks.rtc_report import Report, Row
 from benchmarks.scoring import quantile
 from benchmarks.timeline import Seen, seen_of
+from benchmarks.ws_load import Prepared, connect, pace
 from media_server import config
 
-PARTS = ("saturated", "crowded")
+PARTS = ("saturated", "beside", "crowded")
 SPEAKERS = 8
+LOOPED = 4
+ECHOES = 40  # clients of /ws-audio, more than RNNoise's threads can serve beside calls
 OFFERED = 30  # more than a server of two cores lets in three times over
 LATE_S = 0.040  # beyond the call's fastest packet, as in the rest of the benchmark
 LATE_TICK_MS = "25.0"  # a pacer's tick that is more than a frame late
@@ -175,6 +183,25 @@ class Overload:
             rows.append(_row(f"a {work} waits: one speaks", unloaded[work], "ms"))
             rows.append(_row(f"a {work} waits: {SPEAKERS} speak", loaded[work], "ms"))
 
+    def beside(self, report: Report) -> None:
+        """RNNoise for others costs calls no time."""
+        people = [Person(_plan(self._mine(n), "en"), loopback=True) for n in range(LOOPED)]
+        plan = CrowdPlan(people, self._seconds / 2, together=True)
+        with self._server() as server:
+            for clients in (0, ECHOES):
+                with echoing(server, clients, self._seconds / 2 + 15) as answers:
+                    sounds = [sound_of(log.sound) for log in server.crowd(plan)]
+                packets = sum(sound.packets for sound in sounds)
+                late = sum(sound.late for sound in sounds) / max(1, packets) * 100
+                name = f"{LOOPED} calls beside {clients} clients of /ws-audio"
+                report.rows.append(_row(f"{name}: packets back that are late", late, "%", "< 1", late < 1))
+                lost = sum(sound.missing for sound in sounds)
+                report.rows.append(_row(f"{name}: frames lost of {packets}", lost, "", "0", lost == 0))
+            report.rows.append(_row(f"messages of {ECHOES} clients that were answered", answers(), "%"))
+            denoised = server.metric("lai_echo_messages_total", how="rnnoise")
+            share = denoised / max(1.0, server.metric("lai_echo_messages_total")) * 100
+            report.rows.append(_row("of that by RNNoise, the rest by the gate", share, "%"))
+
     def crowded(self, report: Report) -> None:
         """Who is let in is the server's choice, with the settings as they come."""
         people = [Person(_plan(self._mine(n), "es"), arrives_s=n * ARRIVE_S) for n in range(OFFERED)]
@@ -212,6 +239,31 @@ class Overload:
         """Everybody begins at another sentence."""
         start = person * 3 % len(self._sentences)
         return self._sentences[start:] + self._sentences[:start]
+
+
+@contextmanager
+def echoing(server: LiveServer, clients: int, seconds: float) -> Iterator[Callable[[], float]]:
+    """While it is open ``clients`` of ``/ws-audio`` send sound in real time, ``seconds`` at the most.
+
+    Gives the share of their messages that was answered, in percent, to be asked for afterwards.
+    """
+    port = int(server.url.rpartition(":")[2])
+    counts = [0, 0]
+
+    async def talk() -> None:
+        talkers = await connect(Prepared.make(), port, clients)
+        await pace(talkers, seconds)
+        counts[0] = sum(talker.answers for talker in talkers)
+        counts[1] = round(clients * seconds * 100)
+        for talker in talkers:
+            talker.close()
+
+    thread = Thread(target=lambda: uvloop.run(talk()))
+    if clients:
+        thread.start()
+    yield lambda: counts[0] / max(1, counts[1]) * 100
+    if clients:
+        thread.join()
 
 
 def _talks(clips: Sequence[Clip], count: int) -> list[Clip]:
