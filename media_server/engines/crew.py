@@ -4,7 +4,7 @@ Whoever is free takes what is next, so a speaker's newer window finds the older 
 waits behind one host while another is idle. Windows are gathered only while more are about to come: a partial is
 held back for ``gather_s`` at the most, only if another speaker's next one is due by then (speakers ask at a steady
 cadence), and never while a final waits. Of several hosts the last free one is left to finals while another works on
-partials: those wait for company meanwhile, finals wait for nobody. Where more than a full batch waits, nobody is idle.
+partials: those wait for company meanwhile, finals wait for nobody. Where more than two batches wait, nobody is idle.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ class Crew[P: Place]:
             taker.pump()
 
     def only_finals(self, taker: Taker, most: int) -> bool:
-        """Whether ``taker`` should leave the partials that wait to others; not if more than a full batch does."""
+        """Whether ``taker`` should leave the partials that wait to others; not if more than two batches do."""
         others = [other for other in self._takers if other is not taker]
         return (
             not self.line.has_finals
-            and 0 < len(self.line.partials) <= most
+            and 0 < len(self.line.partials) <= 2 * most
             and any(other.on_partials for other in others)
             and not any(other.free for other in others)
         )

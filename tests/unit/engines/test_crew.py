@@ -70,9 +70,9 @@ def test_the_last_free_host_is_left_to_finals_while_another_works_on_partials() 
     assert not crew.only_finals(third, 2)  # nobody else would decode them
     first.on_partials = True
     assert crew.only_finals(third, 2)
-    for owner in "cd":
+    for owner in "cdef":
         crew.put(Place("partial", owner), 0.0)
-    assert not crew.only_finals(third, 2)  # more than a batch waits
+    assert not crew.only_finals(third, 2)  # more than two batches wait
     assert crew.only_finals(third, 3)
     crew.put(Place("final", "b"), 0.0)
     assert not crew.only_finals(third, 2)
