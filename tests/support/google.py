@@ -18,12 +18,11 @@ import av
 import numpy as np
 
 from media_server.audio.frames import Pcm
-from media_server.engines.base import VOICE_RATE, SpeakRequest
-from media_server.engines.espeak_ng import EspeakVoice
+from media_server.engines.base import VOICE_RATE
+from tests.support.espeak_says import espeak
 from tests.support.server import free_port
 
 MP3_RATE = 24_000
-_speaking = threading.Lock()  # espeak-ng has one state for the whole process
 
 
 class Google:
@@ -141,13 +140,7 @@ def say(text: str, code: str) -> bytes:
     language = {"iw": "he", "jw": "jv", "zh-cn": "zh", "zh-tw": "zh", "tl": "en"}.get(
         code.lower(), code.split("-", maxsplit=1)[0]
     )
-    with _speaking:
-        voice = EspeakVoice()
-        voice.load()  # anew for every clip: another test of this process may have ended the library
-        if language not in voice._voices:
-            language = "en"
-        pieces = [piece.pcm for piece in voice.speak(SpeakRequest(text, language))]
-    sound = np.concatenate(pieces) if pieces else np.zeros(VOICE_RATE // 2, np.int16)
+    sound = espeak(text, language)
     return mp3((sound[:: VOICE_RATE // MP3_RATE] // 2).astype(np.int16))
 
 
