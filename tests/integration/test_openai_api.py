@@ -328,7 +328,7 @@ async def test_a_call_goes_before_a_recording_that_is_sent_in() -> None:
             Caller(server, sourceLang="en", targetLang="en") as caller,
         ):
             form = aiohttp.FormData({"model": "whisper-1", "language": "en"})
-            form.add_field("file", long, filename="long.wav")
+            form.add_field("file", io.BytesIO(long), filename="long.wav", content_type="audio/wav")
             upload = asyncio.create_task(http.post(f"{server.url}/v1/audio/transcriptions", data=form))
             await asyncio.sleep(3)  # decoded, and its windows wait
             caller.microphone.say(recording("jfk.wav"))
