@@ -22,7 +22,6 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from media_server.engines import wire
@@ -53,6 +52,7 @@ from media_server.engines.messages import (
     Work,
 )
 from media_server.errors import EngineError
+from media_server.niceness import lower_priority
 
 CLOSE_GRACE_S = 1.0  # for the engine to close when the host has gone; then the process ends anyway
 _READ_BYTES = 1 << 18
@@ -293,13 +293,8 @@ def settle(nice: int) -> None:
     """Lower priority than audio; no signals of the terminal's; no life without the host."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32" and nice:
-        os.nice(nice)
+    lower_priority(nice)
     if sys.platform == "linux":
-        # A child is a session of its own, and where the kernel shares the processor among sessions (autogroup) the
-        # niceness of a process counts inside its session only: the session needs it as well (sched(7)).
-        with contextlib.suppress(OSError):  # no autogroup here, or /proc is read-only
-            Path("/proc/self/autogroup").write_text(str(nice))
         # PR_SET_PDEATHSIG = 1: the kernel ends this process when the host's thread that started it has ended,
         # also while an engine holds the interpreter lock and the closed pipe goes unnoticed.
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 
+from media_server.niceness import lower_priority
+
 MAX_SECONDS = 600.0  # of sound
 MEMORY_BYTES = 1 << 30  # address space; 0.5 GB of it are libraries
 CPU_S = 60  # ten minutes of Opus take 2 s, and the search for speech in them 3 s
@@ -24,7 +26,7 @@ def limit() -> None:
         return
     import resource
 
-    os.nice(NICE)
+    lower_priority(NICE)
     for what, most in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, CPU_S),

@@ -77,6 +77,7 @@ async def _decode_apart(data: bytes) -> Decoded:
         stderr=asyncio.subprocess.DEVNULL,
         env=environment(_SPEC),
         limit=1 << 20,
+        start_new_session=True,  # so that its priority counts among sessions, too
     )  # fmt: skip
     try:
         async with asyncio.timeout(DECODE_S):
