@@ -43,6 +43,11 @@ class Metrics:
         self.http_connections = gauge("lai_http_connections", "TCP connections to the HTTP port")
         self.http_closed = counter("lai_http_closed", "TCP connections ended by a limit", ("reason",))
         self.sessions_active = gauge("lai_sessions_active", "Calls in progress")
+        self.speakers = gauge("lai_speakers", "People who speak; those of a room who take turns count as one")
+        self.speech_load = gauge(
+            "lai_speech_load",
+            "Share of the recognizers' time that they need; calls are refused over MAX_SPEECH_LOAD",
+        )
         self.calls = counter("lai_calls", "Calls ended", ("outcome",))
         self.offers_refused = counter("lai_offers_refused", "Offers answered with an error", ("code",))
         self.asr_partial = histogram("lai_asr_partial_latency_ms", "Partial: from asking to showing")

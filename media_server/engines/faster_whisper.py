@@ -42,7 +42,7 @@ BATCH_CPU = (
 )
 BATCH_GPU = 16
 BATCH_CPU_S = (
-    16.0  # of speech: long windows take nearly as long together as one by one, and all wait for the last
+    16.0  # of speech: long windows take nearly as long together as singly, and all wait for the last
 )
 POSITIONS = 448  # tokens that the decoder can hold, prompt and answer
 PROMPT_STEP = 16  # tokens

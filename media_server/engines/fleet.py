@@ -224,12 +224,8 @@ class Fleet:
         return max(mean, now - next(iter(self._finals_asked.values())) - TYPICAL_WORK_S)
 
     def recognizers_work(self) -> tuple[float, int]:
-        """Seconds that the recognizers have worked so far, and how many seconds a second they can.
-
-        One that decodes many windows at once (a GPU) counts as several.
-        """
-        usable = [host for host in self.recognizers if host.state != "failed"]
-        capacity = sum(host.beside * max(1, _known(host).batch // BATCH_OF_ONE) for host in usable)
+        """Seconds that the recognizers have worked so far, and how many seconds a second they can."""
+        capacity = sum(lanes(_known(host)) for host in self.recognizers if host.state != "failed")
         return sum(host.worked_s() for host in self.recognizers), capacity
 
     def speaker_cost(self) -> float:
@@ -371,6 +367,15 @@ class Fleet:
             else _status(host)
             for host in self.hosts
         ]
+
+
+def lanes(known: Capabilities) -> int:
+    """How many recognizers one counts as that answers requests beside each other, or decodes many at once (a GPU).
+
+    Where the sound in a batch is bounded (a CPU), larger batches are no more work done.
+    """
+    together = 1 if known.batch_s else max(1, known.batch // BATCH_OF_ONE)
+    return known.concurrent * together
 
 
 def _tiers(hosts: list[EngineHost], request: RecognizeRequest) -> list[list[EngineHost]]:

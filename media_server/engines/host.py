@@ -170,19 +170,19 @@ class EngineHost:
         return any(call.priority == "partial" for call in self._working.values())
 
     @property
-    def beside(self) -> int:
+    def _beside(self) -> int:
         """Messages of work that the child has at a time."""
         return self.capabilities.concurrent if self.capabilities is not None else 1
 
     def worked_s(self) -> float:
-        """Seconds that requests were worked on so far: at most ``beside`` a second."""
+        """Seconds that requests were worked on so far: at most one a second for each that the child has at a time."""
         self._note_work()
         return self._worked_s
 
     def _note_work(self) -> None:
         """To be called before what is being worked on changes."""
         now = self._clock()
-        self._worked_s += min(len(self._working), self.beside) * (now - self._worked_at)
+        self._worked_s += min(len(self._working), self._beside) * (now - self._worked_at)
         self._worked_at = now
 
     @property
@@ -221,7 +221,7 @@ class EngineHost:
         wanted: Callable[[], bool] | None = None,
     ) -> Recognition:
         """``wanted``: looked at before the work begins; ``Superseded`` when it says no."""
-        result = await self._ask(request, deadline_s, priority, owner, wanted)
+        result = await self._ask(self._submit(request, deadline_s, priority, owner, wanted))
         assert isinstance(result, Recognition)
         return result
 
@@ -233,7 +233,7 @@ class EngineHost:
         priority: Priority = "final",
         owner: str | None = None,
     ) -> Turn:
-        result = await self._ask(request, deadline_s, priority, owner)
+        result = await self._ask(self._submit(request, deadline_s, priority, owner))
         assert isinstance(result, Turn)
         return result
 
@@ -245,7 +245,7 @@ class EngineHost:
         priority: Priority = "final",
         owner: str | None = None,
     ) -> Translation:
-        result = await self._ask(request, deadline_s, priority, owner)
+        result = await self._ask(self._submit(request, deadline_s, priority, owner))
         assert isinstance(result, Translation)
         return result
 
@@ -301,18 +301,10 @@ class EngineHost:
 
     # Requests.
 
-    async def _ask(
-        self,
-        request: Request,
-        deadline_s: float,
-        priority: Priority,
-        owner: str | None,
-        wanted: Callable[[], bool] | None = None,
-    ) -> Result | None:
-        call = self._submit(request, deadline_s, priority, owner, wanted)
+    async def _ask(self, call: Call) -> Result | None:
         outcome = "cancelled"
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(call.deadline_s):
                 result = await call.outcome
             outcome = "ok"
             return result
@@ -384,9 +376,8 @@ class EngineHost:
     def pump(self) -> None:
         """Hands waiting requests to the child as far as it may have them."""
         known = self.capabilities
-        beside = known.concurrent if known is not None else 1
-        room = VOICES if self.spec.kind == "speak" else beside
-        batched = self.spec.kind in ("recognize", "translate") and beside == 1
+        room = VOICES if self.spec.kind == "speak" else self._beside
+        batched = self.spec.kind in ("recognize", "translate") and self._beside == 1
         most = known.batch if known is not None and batched else 1
         bound = round(known.batch_s * RECOGNIZER_RATE) if known is not None else 0
         for call in self._line.unwanted():

@@ -314,6 +314,8 @@ class Hub:
             for room in self._rooms.values()
         )
         self._load.note(now, worked_s, speakers, self.recognizers)
+        self.metrics.speakers.set(speakers)
+        self.metrics.speech_load.set(speakers * self._load.cost / max(1, self.recognizers))
 
     async def sweep(self) -> None:
         """Ends sessions whose people have been away for too long."""

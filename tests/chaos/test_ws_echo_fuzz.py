@@ -6,24 +6,12 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 
-from compat_ws.echo_handler import Echo
-from media_server import config
-from media_server.engines.fleet import Fleet
-from media_server.engines.registry import Plan
-from media_server.metrics import Metrics
-from media_server.rooms.hub import Hub
-from media_server.rtc.calls import Calls
-from signaling.app import make_app
 from tests.chaos.test_fuzz import Watch
-from tests.support.server import free_port
+from tests.support.application import application
 from tests.support.webrtc import call, no_leaked_tasks, only_loopback
 
 __all__ = ["no_leaked_tasks", "only_loopback"]
@@ -68,23 +56,6 @@ def binary(chance: random.Random) -> bytes:
     return chance.randbytes(size)
 
 
-@asynccontextmanager
-async def echo(project_root: Path) -> AsyncIterator[str]:
-    """The application with its endpoint in this loop; its address."""
-    settings, metrics = config.load({}), Metrics()
-    hub = Hub(settings, Fleet(Plan(), metrics), metrics)
-    calls = Calls(hub)
-    app = make_app(hub, calls, project_root / "web", entrances=[Echo(hub, calls.denoiser)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"ws://127.0.0.1:{port}/ws-audio"
-    finally:
-        await runner.cleanup()
-
-
 async def attack(connection: ClientConnection, messages: int, chance: random.Random) -> int:
     """Every message that the protocol answers is answered, in order and under its own header."""
     sent: list[bytes | str] = []
@@ -120,8 +91,9 @@ async def attack(connection: ClientConnection, messages: int, chance: random.Ran
     return answered
 
 
-async def test_mutated_messages_are_answered_and_a_call_beside_them_goes_on(project_root: Path) -> None:
-    async with echo(project_root) as url, call() as healthy:
+async def test_mutated_messages_are_answered_and_a_call_beside_them_goes_on() -> None:
+    async with application() as app, call() as healthy:
+        url = f"ws://127.0.0.1:{app.port}/ws-audio"
         watch = Watch(healthy.handler)
         connections = [await connect(url, proxy=None, max_size=None) for _ in range(CLIENTS)]
         async with asyncio.TaskGroup() as tasks:

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from compat_ws.audio_handler import AudioSockets
+from compat_ws.echo_handler import Echo
 from media_server import config
 from media_server.engines.base import EngineSpec
 from media_server.engines.fleet import Fleet
@@ -63,7 +64,8 @@ async def application(*recognizers: EngineSpec, **settings: str) -> AsyncIterato
     metrics = Metrics()
     given = config.load({"RTC_BIND": "127.0.0.1", **settings})
     hub = Hub(given, Fleet(Plan(recognize=recognizers), metrics), metrics)
-    app = make_app(hub, Calls(hub), WEB, entrances=[AudioSockets(hub)])
+    calls = Calls(hub)
+    app = make_app(hub, calls, WEB, entrances=[AudioSockets(hub), Echo(hub, calls.denoiser)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -151,7 +151,8 @@ async def test_people_who_speak_keep_others_out_and_people_who_listen_do_not(
     fleet: FakeFleet, time: Time
 ) -> None:
     settings = config.load({"MAX_SESSIONS": "8", "MAX_SPEECH_LOAD": "0.6"})
-    hub = Hub(settings, cast(Fleet, fleet), Metrics(), time)
+    metrics = Metrics()
+    hub = Hub(settings, cast(Fleet, fleet), metrics, time)
     people = [hub.open(source="en", target="es", room=room) for room in (None, None, None, "hall", "hall")]
 
     def says(*speakers: int) -> None:
@@ -173,11 +174,21 @@ async def test_people_who_speak_keep_others_out_and_people_who_listen_do_not(
     refusal = hub.refusal()
     assert refusal is not None
     assert (refusal.code, hub.speakers) == ("ENGINES_BUSY", 2)
+    assert metrics.registry.get_sample_value("lai_speakers") == 2
+    load = metrics.registry.get_sample_value("lai_speech_load")
+    assert load is not None
+    assert load <= 0.6 < load * 1.5, "a third would be too many"
     assert hub.refusal("another hall") is not None
     assert hub.refusal("hall") is None, "who joins people takes turns with them"
     await hub.end(people[1], "left")
     hub.look()
     assert hub.refusal() is None
+    fleet.cost = 0.1  # a model that needs less
+    people[1:2] = [hub.open(source="en", target="es", room=None)]
+    says(0, 1, 2)
+    time.now += 30
+    hub.look()
+    assert (hub.speakers, hub.refusal()) == (3, None)
     fleet.workers = 0
     people[2].on_speaking(Speaking(people[2].speaker, True, 0))
     hub.look()
