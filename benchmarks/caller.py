@@ -16,7 +16,7 @@ import time
 from base64 import b64encode
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -92,18 +92,16 @@ class Refused(SystemExit):
 
 
 class BenchCaller:
+    Microphone: ClassVar[type[PreparedMicrophone]] = PreparedMicrophone
+
     def __init__(self, plan: CallPlan, url: str) -> None:
         self.log = CallLog()
         self._plan = plan
         self._url = url
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._microphone = self._make_microphone([payload_of(text) for text in plan.silence])
+        self._microphone = self.Microphone([payload_of(text) for text in plan.silence])
         self._sound_at = 0.0
         self._final_at = 0.0
-
-    @staticmethod
-    def _make_microphone(silence: list[bytes]) -> PreparedMicrophone:
-        return PreparedMicrophone(silence)
 
     async def run(self) -> None:
         await self.connect()

@@ -11,18 +11,16 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import uvloop
-from aiortc.mediastreams import MediaStreamError
 
 from benchmarks.caller import SETTLE_S, BenchCaller, PreparedMicrophone, Refused
-from benchmarks.callplan import OPUS_FRAME, PACKET_S, CallLog, CallPlan
+from benchmarks.callplan import PACKET_S, CallLog, CallPlan
+from benchmarks.wire import Wire
 
-OPUS_TYPE = 96  # the payload type that aiortc offers Opus with first
 LISTEN_S = 6.0  # after the last word, for answers that are late
 
 
@@ -59,36 +57,25 @@ class PersonLog:
 
 
 class LightMicrophone(PreparedMicrophone):
-    """Packets do not go through aiortc's sender, which costs several times as much: the machine is the server's."""
-
-    def __init__(self, silence: list[bytes]) -> None:
-        super().__init__(silence)
-        self._over = asyncio.Event()
+    """Its packets do not go through aiortc's sender."""
 
     async def recv(self) -> Any:
-        await self._over.wait()
-        raise MediaStreamError
+        await asyncio.Event().wait()  # keeps that asleep
 
-    def stop(self) -> None:
-        super().stop()
-        self._over.set()
-
-    async def run(self, send: Callable[[bytes], None], ssrc: int) -> None:
-        """Sends an RTP packet every PACKET_S until it is stopped."""
-        started, tail = time.monotonic(), ssrc.to_bytes(4)
+    async def run(self, wire: Wire) -> None:
+        """Sends a packet every PACKET_S until it is stopped."""
+        started = time.monotonic()
         for number in itertools.count():
             await asyncio.sleep(started + number * PACKET_S - time.monotonic())
-            if self._over.is_set():
+            if self.readyState != "live":
                 return
-            head = (
-                b"\x80\x60" + (number & 0xFFFF).to_bytes(2) + (number * OPUS_FRAME & 0xFFFF_FFFF).to_bytes(4)
-            )
-            send(head + tail + self.next_payload())
+            wire.send(number, self.next_payload())
 
 
 class CrowdCaller(BenchCaller):
     """Keeps the numbers of the packets that come back, and goes round its clips until its time is over."""
 
+    Microphone = LightMicrophone
     _microphone: LightMicrophone
 
     def __init__(self, person: Person, url: str) -> None:
@@ -104,7 +91,7 @@ class CrowdCaller(BenchCaller):
             self.seen.retry_after, self.seen.refused_after_s = refused.retry_after, refused.took_s
             crowd.arrived(self)
             return
-        sending = asyncio.create_task(self._microphone.run(*self._take_over()))
+        sending = asyncio.create_task(self._microphone.run(Wire(self._pc, self._heard)))
         if self.person.loopback:
             self.send(type="loopback", on=True)
         await asyncio.sleep(SETTLE_S)
@@ -115,32 +102,10 @@ class CrowdCaller(BenchCaller):
         await self.close()
         await sending
 
-    @staticmethod
-    def _make_microphone(silence: list[bytes]) -> PreparedMicrophone:
-        return LightMicrophone(silence)
-
-    def _take_over(self) -> tuple[Callable[[bytes], None], int]:
-        """How to send a packet, and the SSRC. What comes back is noted as it arrives and not decrypted."""
-        (transceiver,) = self._pc.getTransceivers()
-        dtls: Any = transceiver.receiver.transport
-        pair = dtls.transport._connection._nominated[1]
-        stock, protect = pair.protocol.datagram_received, dtls._tx_srtp.protect
-        transport, address = pair.protocol.transport, pair.remote_addr
-
-        def received(data: bytes, addr: tuple[str, int]) -> None:
-            if not (data and 128 <= data[0] < 192 and data[1] & 0x7F == OPUS_TYPE):
-                stock(data, addr)
-                return
-            self._sound_at = time.monotonic()
-            stamp, number = int.from_bytes(data[4:8]), int.from_bytes(data[2:4])
-            self.seen.sound.append((self._sound_at, stamp, number))
-
-        def send(packet: bytes) -> None:
-            transport.sendto(protect(packet), address)
-
-        pair.protocol.datagram_received = received
-        ssrc: int = vars(transceiver.sender)["_ssrc"]
-        return send, ssrc
+    def _heard(self, packet: bytes) -> None:
+        self._sound_at = time.monotonic()
+        stamp, number = int.from_bytes(packet[4:8]), int.from_bytes(packet[2:4])
+        self.seen.sound.append((self._sound_at, stamp, number))
 
 
 class Crowd:

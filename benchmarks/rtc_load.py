@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from benchmarks.wire import Wire
 from media_server.audio import opus
 from media_server.audio.resample import resample
 
@@ -138,36 +139,25 @@ class Caller:
         return caller
 
     def _take_over(self) -> None:
-        dtls: Any = self.pc.getTransceivers()[0].receiver.transport
-        pair = dtls.transport._connection._nominated[1]
-        self._protect = dtls._tx_srtp.protect
-        self._transport, self._address = pair.protocol.transport, pair.remote_addr
-        self._ssrc = self.pc.getSenders()[0]._ssrc.to_bytes(4)
-        self._stock = pair.protocol.datagram_received
+        self._wire = Wire(self.pc, self._received)
         self._random = random.Random(self.seed)
-        pair.protocol.datagram_received = self._received
 
     def send(self, now: float) -> None:
         n = len(self._sent_at)
         self._sent_at.append(now)
         if self.loss and n > 20 and self._random.random() < self.loss:
             return
-        head = b"\x80\x60" + (n & 0xFFFF).to_bytes(2) + (n * 960 & 0xFFFF_FFFF).to_bytes(4)
-        packet = head + self._ssrc + self.payloads[n % len(self.payloads)]
-        self._transport.sendto(self._protect(packet), self._address)
+        self._wire.send(n, self.payloads[n % len(self.payloads)])
         self.sent += 1
 
-    def _received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if data and 128 <= data[0] < 192 and data[1] & 0x7F == 96:
-            stamp = int.from_bytes(data[4:8])
-            if self._first is None:
-                self._first = stamp
-            frame, now = ((stamp - self._first) & 0xFFFF_FFFF) // 960, time.monotonic()
-            self._came.append((frame, now))
-            if self._heard is not None:
-                self._heard.append((frame, now, data))
-        else:
-            self._stock(data, addr)
+    def _received(self, data: bytes) -> None:
+        stamp = int.from_bytes(data[4:8])
+        if self._first is None:
+            self._first = stamp
+        frame, now = ((stamp - self._first) & 0xFFFF_FFFF) // 960, time.monotonic()
+        self._came.append((frame, now))
+        if self._heard is not None:
+            self._heard.append((frame, now, data))
 
     def watch(self, listen: bool = False) -> None:
         """Forget what was seen so far; ``listen`` keeps the packets for ``heard_delay``."""
@@ -202,8 +192,7 @@ class Caller:
 
     def _payload(self, data: bytes) -> bytes:
         """The payload of a packet: aiortc's session has not seen it yet, the load took it off the socket."""
-        dtls: Any = self.pc.getTransceivers()[0].receiver.transport
-        plain = dtls._rx_srtp.unprotect(data)
+        plain = self._wire.dtls._rx_srtp.unprotect(data)
         start = 12
         if plain[0] & 16:
             start += 4 + 4 * int.from_bytes(plain[14:16])

@@ -384,7 +384,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str
     parser.add_argument("--json", type=Path, default=None, help="write the figures there, too")
     given = parser.parse_args(arguments)
     rows = [row for row in given.only.split(",") if row] or list(ROWS)
-    if unknown := set(rows) - {*ROWS}:
+    if unknown := set(rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     return given, rows
 
