@@ -56,13 +56,14 @@ bench-ws: ## Measure /ws-audio beside FastAPI on uvicorn
 	@sh scripts/bootstrap.sh test
 	@exec $(VENV)/bin/python -m benchmarks.ws
 
-fuzz: ## Ten times the malformed input of the tests: offers, JSON, STUN, RTP, RTCP
+fuzz: ## Ten times the malformed input of the tests: offers, JSON, STUN, RTP, RTCP, messages of both WebSockets
 	@sh scripts/bootstrap.sh test
-	@FUZZ=$${FUZZ:-10} exec $(VENV)/bin/python -m pytest tests/chaos/test_fuzz.py tests/chaos/test_http.py
+	@FUZZ=$${FUZZ:-10} exec $(VENV)/bin/python -m pytest tests/chaos/test_fuzz.py tests/chaos/test_http.py \
+	    tests/chaos/test_ws_fuzz.py tests/chaos/test_ws_echo_fuzz.py -o faulthandler_timeout=0
 
 soak: ## 1,000 calls, half of them killed: nothing may be left behind
 	@sh scripts/bootstrap.sh test
-	@SOAK_CALLS=$${SOAK_CALLS:-1000} exec $(VENV)/bin/python -m pytest tests/chaos/test_soak.py --timeout 3600
+	@SOAK_CALLS=$${SOAK_CALLS:-1000} exec $(VENV)/bin/python -m pytest tests/chaos/test_soak.py --timeout 3600 -o faulthandler_timeout=0
 
 loadtest: ## Load the WebSockets with k6 (SERVER=http://localhost:5000; k6 is built where it is missing)
 	@exec sh scripts/loadtest.sh

@@ -52,4 +52,5 @@ class TaskOwner:
         while tasks := [task for task in self._tasks if task is not current]:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # Not gather(): it does not yield for tasks that have ended, so their callbacks would never run.
+            await asyncio.wait(tasks)
