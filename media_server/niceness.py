@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
+import time
+
+AUTOGROUP = "/proc/self/autogroup"
+TRIES = 50
+PAUSE_S = 0.1  # the kernel takes one such change in that time from all who are not root together
 
 
 def lower_priority(by: int) -> None:
@@ -19,4 +23,19 @@ def lower_priority(by: int) -> None:
     os.nice(by)
     if sys.platform == "linux" and os.getsid(0) == os.getpid():
         with contextlib.suppress(OSError):  # no autogroup here, or /proc is read-only
-            Path("/proc/self/autogroup").write_text(str(by))
+            _lower_session(by)
+
+
+def _lower_session(by: int) -> None:
+    """Raises OSError where it cannot be done."""
+    group = os.open(AUTOGROUP, os.O_WRONLY)
+    try:
+        for _ in range(TRIES):
+            try:
+                os.write(group, str(by).encode())
+            except BlockingIOError:  # others have just done the same
+                time.sleep(PAUSE_S)
+            else:
+                return
+    finally:
+        os.close(group)

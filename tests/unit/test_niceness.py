@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from media_server import niceness
 
 AUTOGROUP = Path("/proc/self/autogroup")
 CODE = """
@@ -39,3 +42,23 @@ def test_a_session_is_nicer_only_for_the_one_that_leads_it() -> None:
     assert said(code, leads=True)[1].split()[-1] == "3"
     assert said(code, leads=False)[1].split() == before
     assert AUTOGROUP.read_text().split() == before
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no groups of sessions")
+def test_sessions_that_begin_together_all_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel answers "again" to all but the first of those who are not root."""
+    answers = iter([BlockingIOError(), BlockingIOError(), None])
+    written: list[bytes] = []
+
+    def write(group: int, data: bytes) -> int:
+        if (answer := next(answers)) is not None:
+            raise answer
+        written.append(data)
+        return len(data)
+
+    monkeypatch.setattr(niceness, "PAUSE_S", 0)
+    monkeypatch.setattr(os, "nice", lambda by: by)
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid())
+    monkeypatch.setattr(os, "write", write)
+    niceness.lower_priority(7)
+    assert written == [b"7"]
