@@ -30,7 +30,7 @@ from types import MappingProxyType
 import numpy as np
 import uvloop
 
-from benchmarks.callplan import OPUS_FRAME, OPUS_RATE, CallPlan, plan_call
+from benchmarks.callplan import OPUS_FRAME, OPUS_RATE, PACKET_S, CallPlan, plan_call
 from benchmarks.gathering import CrowdPlan, Person, PersonLog
 from benchmarks.live import LiveServer
 from benchmarks.material import (
@@ -55,6 +55,7 @@ ECHOES = 40  # clients of /ws-audio, more than RNNoise's threads can serve besid
 OFFERED = 30  # more than a server of two cores lets in three times over
 LATE_S = 0.040  # beyond the call's fastest packet, as in the rest of the benchmark
 LATE_TICK_MS = "25.0"  # a pacer's tick that is more than a frame late
+EDGE_S = 0.2  # of hiss before and behind a talk; what of it is silence to the server is not sent back
 HISS_DB = 30.0  # under the speech: no frame is digital silence, which would not be sent
 ARRIVE_S = 1.0  # between two who come
 PAUSE_S = 1.0  # between a sentence's answer and the next sentence
@@ -139,7 +140,7 @@ class Overload:
     def saturated(self, report: Report) -> None:
         """Eight at once. The rules that would keep some of them out are switched off."""
         rng = np.random.default_rng(SEED)
-        talks = [with_noise(with_margins(talk, 0.2, 0.2), HISS_DB, rng) for talk in self._talks]
+        talks = [with_noise(with_margins(talk, EDGE_S, EDGE_S), HISS_DB, rng) for talk in self._talks]
         people = [
             Person(_plan([talk], "en" if n % 2 else "es"), loopback=bool(n % 2))
             for n, talk in enumerate(talks)
@@ -163,8 +164,9 @@ class Overload:
         mirrored = [
             (sound_of(log.sound), log) for log, person in zip(logs, people, strict=True) if person.loopback
         ]
+        edges = round(2 * EDGE_S / PACKET_S)
         gone = sum(sound.missing for sound in sounds) + sum(
-            max(0, sum(map(len, log.call.sent)) - sound.frames) for sound, log in mirrored
+            max(0, sum(map(len, log.call.sent)) - edges - sound.frames) for sound, log in mirrored
         )
         name = f"{SPEAKERS} speak at once"
         rows = report.rows
