@@ -63,7 +63,7 @@ fuzz: ## Ten times the malformed input of the tests: offers, JSON, STUN, RTP, RT
 
 soak: ## 1,000 calls, half of them killed: nothing may be left behind
 	@sh scripts/bootstrap.sh test
-	@SOAK_CALLS=$${SOAK_CALLS:-1000} exec $(VENV)/bin/python -m pytest tests/chaos/test_soak.py \
+	@SOAK_CALLS=$${SOAK_CALLS:-1000} exec $(VENV)/bin/python -m pytest tests/chaos/test_soak.py -s \
 	    --timeout 3600 -o faulthandler_timeout=0
 
 loadtest: ## Load the WebSockets with k6 (SERVER=http://localhost:5000; k6 is built where it is missing)

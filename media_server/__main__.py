@@ -67,6 +67,7 @@ async def _serve(settings: Settings) -> int:
     from media_server.engines.fleet import Fleet
     from media_server.engines.registry import choose, look_around
     from media_server.errors import ConfigError
+    from media_server.memory import MemoryKeeper
     from media_server.metrics import Metrics
     from media_server.models.store import ModelStore
     from media_server.rooms.hub import Hub
@@ -91,6 +92,7 @@ async def _serve(settings: Settings) -> int:
         app, access_log=None, keepalive_timeout=20, lingering_time=5, shutdown_timeout=WEBSOCKETS_S
     )
     await runner.setup()
+    memory = MemoryKeeper()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -105,10 +107,12 @@ async def _serve(settings: Settings) -> int:
                 f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); choose another PORT"
             ) from error
         _say_hello(hub, calls, settings, secure=context is not None)
+        memory.start()
         await stop.wait()
         logger.info("stopping: no new calls", extra={"sessions": len(hub)})
         await hub.drain()
     finally:
+        await memory.stop()
         await door.close()
         await runner.cleanup()
     logger.info("stopped")

@@ -39,7 +39,9 @@ class EchoCanceller:
 
     def __init__(self) -> None:
         size = WINDOW + int(MAX_DELAY_S * RECOGNIZER_RATE)
-        self._reference = np.zeros(4 * size, np.float32)  # ring, addressed by absolute sample number
+        self._ring = 4 * size
+        self._reference = np.zeros(0, np.float32)
+        """Ring, addressed by absolute sample number; made when the first sound is played."""
         self._reference_end = 0
         self._size = size
         self._heard = np.zeros(WINDOW, np.float32)
@@ -59,7 +61,9 @@ class EchoCanceller:
     def played(self, pcm: Pcm, at_s: float) -> None:
         """A frame that was sent at ``at_s``. Silence that was not sent needs no call."""
         start = int(at_s * RECOGNIZER_RATE)
-        ring = len(self._reference)
+        ring = self._ring
+        if not len(self._reference):
+            self._reference = np.zeros(ring, np.float32)
         if start > self._reference_end:  # what lies between was silence
             gap = min(start - self._reference_end, ring)
             self._write(start - gap, np.zeros(gap, np.float32))
