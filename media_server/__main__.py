@@ -92,7 +92,7 @@ async def _serve(settings: Settings) -> int:
         app, access_log=None, keepalive_timeout=20, lingering_time=5, shutdown_timeout=WEBSOCKETS_S
     )
     await runner.setup()
-    memory = MemoryKeeper()
+    memory = MemoryKeeper(lambda: hub.ended)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,8 +1,8 @@
 """Memory goes back to the system after calls have ended, without audio waiting for it.
 
 What belongs to a call refers to itself in circles (a peer connection's parts and the callbacks between them), which
-CPython frees when its collector of cycles happens to come by. So sound and text of a call that has ended stay for some
-time, several calls' worth pile up, and malloc keeps the room they took.
+CPython frees when its collector of cycles happens to come by. So sound and text of calls that have ended stay for some
+time and pile up, and malloc keeps the room they took for good.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from collections.abc import Callable
 from media_server.clock import Clock, monotonic
 from media_server.tasks import TaskOwner
 
-EVERY_S = 10.0  # s: how long memory of a call that has ended may stay
-SHARE = 0.001  # of the event loop's time that this takes at most
+LOOK_S = 1.0
+USUAL_S = 10.0  # s: how long memory of a call that has ended may stay
+MANY = 8  # calls that have ended are not left for that long
+USUAL_SHARE = 0.001  # of the event loop's time that this may take
+MANY_SHARE = 0.005  # the same while many calls end
 
 
 def _no_trim(pad: int) -> int:
@@ -32,9 +35,13 @@ def _find_trim() -> Callable[[int], int]:
 
 
 class MemoryKeeper:
-    """Looks after this process's memory between ``start`` and ``stop``. At most one at a time."""
+    """Looks after this process's memory between ``start`` and ``stop``. At most one at a time.
 
-    def __init__(self, clock: Clock = monotonic) -> None:
+    ``ended`` says how many calls have ended so far.
+    """
+
+    def __init__(self, ended: Callable[[], int], clock: Clock = monotonic) -> None:
+        self._ended = ended
         self._clock = clock
         self._trim = _find_trim()
         self._tasks = TaskOwner("memory")
@@ -61,7 +68,13 @@ class MemoryKeeper:
         return self._clock() - begun
 
     async def _keep(self) -> None:
-        took = 0.0
+        loop = asyncio.get_running_loop()
+        tidied, took, seen = loop.time(), 0.0, self._ended()
         while True:
-            await asyncio.sleep(max(EVERY_S, took / SHARE))
-            took = self.tidy()
+            await asyncio.sleep(LOOK_S)
+            many = self._ended() - seen >= MANY
+            pause = took / MANY_SHARE if many else max(USUAL_S, took / USUAL_SHARE)
+            if loop.time() - tidied >= pause:
+                seen = self._ended()
+                took = self.tidy()
+                tidied = loop.time()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from media_server.clock import Clock, monotonic, wall
@@ -54,7 +54,8 @@ class Hub:
         self.recognizers = 0
         """How many windows are decoded at a time; 0 where nothing is heard."""
         self._load = SpeechLoad()
-        self.outcomes: Counter[str] = Counter()
+        self.ended = 0
+        """Sessions so far that have ended."""
         self._sessions: dict[str, Session] = {}
         self._rooms: dict[str, Room] = {}
         self._histories: OrderedDict[str, History] = OrderedDict()
@@ -250,6 +251,7 @@ class Hub:
             return
         await session.stop()
         await self._close_empty(session.room)
+        self.ended += 1
         counts = session.interpreter.counts
         self.metrics.sessions_active.set(len(self._sessions))
         self.metrics.calls.labels(reason).inc()

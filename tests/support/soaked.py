@@ -91,7 +91,7 @@ async def main(settings: dict[str, str]) -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with application(steady(), **settings) as app:
-        keeper = MemoryKeeper()
+        keeper = MemoryKeeper(lambda: app.hub.ended)
         keeper.start()
         print(app.url, flush=True)
         while await reader.readline():

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from media_server.memory import EVERY_S, SHARE, MemoryKeeper
+from media_server.memory import LOOK_S, MANY, MANY_SHARE, USUAL_S, USUAL_SHARE, MemoryKeeper
 from tests.support import virtual_loop
+
+TOOK_S = 0.050
 
 
 class Circle:
@@ -34,14 +36,34 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+def looks(ended: list[float], seconds: float) -> list[float]:
+    """When a keeper tidies up, each time taking 50 ms; ``ended``: when calls end."""
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        asked: list[float] = []
+
+        def clock() -> float:  # read before and after
+            asked.append(loop.time())
+            return len(asked) * TOOK_S
+
+        keeper = MemoryKeeper(lambda: sum(at <= loop.time() for at in ended), clock)
+        keeper.start()
+        await asyncio.sleep(seconds)
+        await keeper.stop()
+        return asked[::2]
+
+    return virtual_loop.run(main)
+
+
 def test_what_a_call_held_is_gone_within_seconds_of_its_end() -> None:
     async def main() -> tuple[bool, bool]:
-        keeper = MemoryKeeper()
+        keeper = MemoryKeeper(lambda: 0)
         keeper.start()
         ended = weakref.ref(Circle())
-        await asyncio.sleep(EVERY_S - 1)
+        await asyncio.sleep(USUAL_S - LOOK_S)
         early = ended() is not None
-        await asyncio.sleep(2)
+        await asyncio.sleep(2 * LOOK_S)
         await keeper.stop()
         return early, ended() is not None
 
@@ -49,31 +71,27 @@ def test_what_a_call_held_is_gone_within_seconds_of_its_end() -> None:
 
 
 def test_a_look_that_takes_long_is_followed_by_a_longer_pause() -> None:
-    """A clock on which each look takes 50 ms."""
-    ticks = iter(range(1000))
+    pause = TOOK_S / USUAL_SHARE
+    first, second, third = looks([], USUAL_S + 2 * pause + 5 * LOOK_S)
+    assert first == pytest.approx(USUAL_S, abs=1.5 * LOOK_S)
+    assert second - first == pytest.approx(pause, abs=1.5 * LOOK_S)
+    assert third - second == pytest.approx(pause, abs=1.5 * LOOK_S)
 
-    async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        looks: list[float] = []
 
-        def clock() -> float:
-            looks.append(loop.time())
-            return next(ticks) * 0.05
+def test_many_calls_that_end_are_not_left_for_long() -> None:
+    few = [2.1] * (MANY - 1)
+    assert looks(few, USUAL_S - LOOK_S) == []
+    assert looks([*few, 2.5], USUAL_S - LOOK_S) == [pytest.approx(3 * LOOK_S)]
 
-        keeper = MemoryKeeper(clock)
-        keeper.start()
-        await asyncio.sleep(EVERY_S + 2.5 * 0.05 / SHARE)
-        await keeper.stop()
-        return looks[::2]
 
-    first, *others = virtual_loop.run(main)
-    assert first == pytest.approx(EVERY_S)
-    assert others == pytest.approx([EVERY_S + 0.05 / SHARE, EVERY_S + 2 * 0.05 / SHARE])
+def test_calls_that_go_on_ending_take_a_bounded_share_of_the_time() -> None:
+    times = looks([n / 10 for n in range(1000)], 60.0)
+    assert len(times) == pytest.approx(60 * MANY_SHARE / TOOK_S, abs=2)
 
 
 def test_what_was_there_at_the_start_is_not_looked_through_until_the_end() -> None:
     async def main() -> tuple[int, int]:
-        keeper = MemoryKeeper()
+        keeper = MemoryKeeper(lambda: 0)
         keeper.start()
         frozen = gc.get_freeze_count()
         await keeper.stop()
@@ -88,7 +106,7 @@ def test_what_was_there_at_the_start_is_not_looked_through_until_the_end() -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what is free between what is used")
 def test_room_between_what_is_still_used_goes_back_to_the_system() -> None:
     size = 50_000  # too small for malloc to ask the system for it alone
-    keeper = MemoryKeeper()
+    keeper = MemoryKeeper(lambda: 0)
     keeper.tidy()
     before = resident()
     blocks = [(Circle(size), bytes(600)) for _ in range(1000)]
