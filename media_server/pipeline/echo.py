@@ -34,6 +34,11 @@ SLACK_S = 0.2  # an utterance keeps some sound from before its first word
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
+def _fast_length(samples: int) -> int:
+    """The shortest Fourier transform of a fast length that holds so many: a power of two times 1, 3 or 5."""
+    return min(factor << (-(-samples // factor) - 1).bit_length() for factor in (1, 3, 5))
+
+
 class EchoCanceller:
     """Silences stretches that are a copy of what was played. State of one session."""
 
@@ -49,7 +54,7 @@ class EchoCanceller:
         self._is_copy = False
         self._likeness = 0.0
         self._copies: deque[tuple[float, float]] = deque()
-        self._fft = 1 << (size + WINDOW - 1).bit_length()
+        self._fft = _fast_length(size)  # no lag that is looked at wraps around
         self._last_played_s = -1e9
         self.silenced = 0
         """Samples replaced by silence so far."""
@@ -73,16 +78,22 @@ class EchoCanceller:
         self._last_played_s = at_s
 
     def _write(self, start: int, samples: NDArray[np.float32]) -> None:
-        index = np.arange(start, start + len(samples)) % len(self._reference)
-        self._reference[index] = samples
+        """At most as much as the ring holds."""
+        at = start % self._ring
+        first = min(len(samples), self._ring - at)
+        self._reference[at : at + first] = samples[:first]
+        self._reference[: len(samples) - first] = samples[first:]
         self._reference_end = start + len(samples)
 
     def _read(self, start: int, end: int) -> NDArray[np.float32]:
         """What was played between two sample numbers; zeros where nothing was."""
         out = np.zeros(end - start, np.float32)
-        low, high = max(start, self._reference_end - len(self._reference), 0), min(end, self._reference_end)
+        low, high = max(start, self._reference_end - self._ring, 0), min(end, self._reference_end)
         if high > low:
-            out[low - start : high - start] = self._reference[np.arange(low, high) % len(self._reference)]
+            at = low % self._ring
+            first = min(high - low, self._ring - at)
+            out[low - start : low - start + first] = self._reference[at : at + first]
+            out[low - start + first : high - start] = self._reference[: high - low - first]
         return out
 
     def clean(self, pcm: Pcm, at_s: float) -> Pcm:
