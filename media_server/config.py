@@ -96,7 +96,7 @@ class Settings:
         300, "New calls are refused while finals wait longer than this for a recognizer, on average"
     )
     max_speech_load: float = setting(
-        1.1,
+        1.0,
         "New calls are refused while the people who speak need more than this share of the recognizers' time",
     )
     max_loop_lag_ms: int = setting(200, "New calls are refused while the event loop runs later than this")

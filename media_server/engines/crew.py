@@ -34,6 +34,10 @@ class Arrivals:
         while (oldest := next(iter(self._asked))) != owner and now - self._asked[oldest][0] > STEADY_S:
             del self._asked[oldest]
 
+    def asking(self, now: float) -> int:
+        """How many owners have asked lately."""
+        return sum(now - last <= STEADY_S for last, _ in self._asked.values())
+
     def due(self, now: float, by: float, but: Collection[str | None]) -> float | None:
         """When the next request of an owner that is not among ``but`` is due, if it is by then."""
         times = [
@@ -88,9 +92,13 @@ class Crew[P: Place]:
 
     def put(self, entry: P, now: float) -> tuple[list[P], list[P]]:
         """As ``WaitingLine.put``."""
-        if entry.priority == "partial" and entry.owner is not None and self._gather_s:
+        if entry.priority == "partial" and entry.owner is not None:
             self._arrivals.asked(entry.owner, now)
         return self.line.put(entry)
+
+    def crowded(self, now: float) -> bool:
+        """Whether more owners ask for partials than there are takers."""
+        return self._arrivals.asking(now) > sum(taker.usable for taker in self._takers)
 
     def pump(self) -> None:
         for taker in self._takers:

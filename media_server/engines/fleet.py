@@ -179,6 +179,10 @@ class Fleet:
         self._waits.append((now, now - asked - result.took_s))
         return result
 
+    def hearing_is_crowded(self) -> bool:
+        """Whether more people speak than there are recognizers."""
+        return any(host.crowded for host in self.recognizers)
+
     async def transcribe(self, request: RecognizeRequest, *, owner: str, deadline_s: float) -> Recognition:
         """The same for sound that nobody says now: every window of a call goes first."""
         return await self._recognize(request, owner, deadline_s, "background")

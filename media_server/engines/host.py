@@ -170,6 +170,11 @@ class EngineHost:
         return any(call.priority == "partial" for call in self._working.values())
 
     @property
+    def crowded(self) -> bool:
+        """More owners ask for partials than there are hosts that work off its line."""
+        return self._crew.crowded(self._clock())
+
+    @property
     def _beside(self) -> int:
         """Messages of work that the child has at a time."""
         return self.capabilities.concurrent if self.capabilities is not None else 1

@@ -125,13 +125,16 @@ class Hearing:
             left -= piece
         return outputs
 
-    def on_decoded(self, job_id: int, result: Recognition, now: float) -> list[HearOutput]:
-        """The recognizer's answer to a DecodeJob."""
+    def on_decoded(
+        self, job_id: int, result: Recognition, now: float, *, crowded: bool = False
+    ) -> list[HearOutput]:
+        """The recognizer's answer to a DecodeJob. ``crowded``: more people speak than there are recognizers."""
         asked = self._desk.answered(job_id)
         if asked is None:
             return []
         took = max(result.took_s, now - asked.at)
-        self._next_partial = max(self._next_partial, asked.at + self._settings.partial_load * took)
+        load = self._settings.partial_load_crowded if crowded else self._settings.partial_load
+        self._next_partial = max(self._next_partial, asked.at + load * took)
         result = without_echo(result)
         utterance = asked.utterance
         if utterance is not self._open:

@@ -238,7 +238,9 @@ class Interpreter:
             return
         if not job.urgent:
             self._metrics.asr_partial.observe((self._clock() - asked) * 1000)
-        self._act(self._hearing.on_decoded(job.id, result, self._clock()))
+        self._act(
+            self._hearing.on_decoded(job.id, result, self._clock(), crowded=self._fleet.hearing_is_crowded())
+        )
 
     async def _turn(self, job: TurnJob) -> None:
         try:

@@ -22,6 +22,8 @@ class HearSettings:
     """An open utterance is decoded again this often, at the most."""
     partial_load: float = 3.0
     """And never sooner than so many times what the last decode took, its wait included."""
+    partial_load_crowded: float = 5.0
+    """The same while more people speak than there are recognizers: partials make room for finals."""
     first_partial_ms: int = 480
     """Speech before the first decode of an utterance."""
     ahead_ms: int = 200

@@ -68,6 +68,8 @@ class VirtualCall:
     ) -> None:
         self.hearing = hearing
         self.call = Call()
+        self.crowded = False
+        """More people speak than there are recognizers."""
         self._recognize = recognize
         self._judge = judge
         self._turn_s = turn_s
@@ -136,7 +138,7 @@ class VirtualCall:
 
         def answer(now: float) -> list[HearOutput]:
             self._busy = False
-            return self.hearing.on_decoded(job.id, result, now)
+            return self.hearing.on_decoded(job.id, result, now, crowded=self.crowded)
 
         self._later(result.took_s, answer)
 

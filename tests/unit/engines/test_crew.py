@@ -131,3 +131,18 @@ def test_a_speaker_who_stopped_is_not_waited_for() -> None:
     assert arrivals.due(3.0, 3.04, ()) is None
     arrivals.asked("a", 9.0)  # a new sentence: its pace is not known yet
     assert arrivals.due(9.49, 9.53, ()) is None
+
+
+def test_it_is_crowded_while_more_people_ask_for_partials_than_there_are_hosts() -> None:
+    crew: Crew[Place] = Crew(8)
+    first, _ = Taker(crew), Taker(crew)
+    for owner in "ab":
+        crew.put(Place("partial", owner), 1.0)
+        crew.put(Place("final", owner + "'s room"), 1.0)
+    assert not crew.crowded(1.1)
+    crew.put(Place("partial", "c"), 1.2)
+    assert crew.crowded(1.3)
+    crew.put(Place("partial", "a"), 3.1)  # b has been silent since
+    assert not crew.crowded(3.1)
+    first.usable = False
+    assert crew.crowded(3.1)

@@ -155,9 +155,10 @@ def test_no_partial_is_started_in_silence(engines: ScriptedEngines) -> None:
 
 
 def test_partials_keep_their_distance_and_slow_down_with_the_engine(engines: ScriptedEngines) -> None:
-    def partial_times(took_s: float) -> list[float]:
+    def partial_times(took_s: float, *, crowded: bool = False) -> list[float]:
         engines.took_s = took_s
         run = virtual(engines)
+        run.crowded = crowded
         run.play(engines.vocabulary.say(" ".join([SENTENCE] * 2)))
         return [
             at.time for at in run.settle().log if isinstance(at.output, DecodeJob) and not at.output.urgent
@@ -167,6 +168,9 @@ def test_partials_keep_their_distance_and_slow_down_with_the_engine(engines: Scr
     slow = partial_times(0.6)
     assert len(slow) >= 3
     assert all(later - earlier >= 1.5 for earlier, later in pairwise(slow))
+    crowded = partial_times(0.3, crowded=True)
+    assert len(crowded) >= 3
+    assert all(later - earlier >= 1.5 for earlier, later in pairwise(crowded))
 
 
 def test_at_most_one_partial_is_out() -> None:
