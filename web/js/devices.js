@@ -19,6 +19,8 @@ export class Devices {
     this.sound = sound;
     this.call = call;
     this.notices = notices;
+    /** Whether the settings, and the microphone's level in them, are on show. */
+    this.isShown = () => false;
   }
 
   /** The user chose another microphone. */
@@ -49,6 +51,7 @@ export class Devices {
   async test() {
     try {
       await this.sound.test();
+      this.#closeUnlessWanted();
     } catch (error) {
       this.#say(microphoneFailure(error));
     }
@@ -60,9 +63,15 @@ export class Devices {
    * @param {() => boolean} open
    */
   async shown(open) {
+    this.isShown = open;
     if (this.call.running) return;
     if (open()) await this.sound.preview().catch(() => undefined); // without a question, or not at all
-    if (open() || this.call.running) return;
+    this.#closeUnlessWanted();
+  }
+
+  /** Also called when it has just been opened, which takes time: the settings may have been closed meanwhile. */
+  #closeUnlessWanted() {
+    if (this.isShown() || this.call.running) return;
     this.sound.hideLevel();
     this.microphone.close();
   }
@@ -74,6 +83,7 @@ export class Devices {
       await this.call.replaceTrack();
       this.sound.showLevel();
       this.notices.clear("microphone");
+      this.#closeUnlessWanted();
     } catch (error) {
       this.sound.hideLevel();
       this.#say(microphoneFailure(error));
