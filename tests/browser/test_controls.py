@@ -206,18 +206,18 @@ async def test_a_microphone_that_opens_when_the_settings_are_closed_already_is_c
     await page.goto(scripted.url)
     await page.click("#open-settings")
     await expect(page.locator("#level")).not_to_have_js_property("value", 0)
-    await page.evaluate("""
+    await page.evaluate("""() => {
       const ask = navigator.mediaDevices.getUserMedia;
       navigator.mediaDevices.getUserMedia = async (wanted) => {
         await new Promise((open) => { window.openNow = open; });
         return ask(wanted);
       };
-    """)
+    }""")
     await page.select_option("#microphone", index=1)
-    await page.wait_for_function("window.openNow !== undefined")
+    await page.wait_for_function("() => window.openNow !== undefined")
     await page.keyboard.press("Escape")
-    await page.evaluate("window.openNow()")
-    await page.wait_for_function("window.tracks.length === 2")
+    await page.evaluate("() => { window.openNow(); }")
+    await page.wait_for_function("() => window.tracks.length === 2")
     await eventually(page, "window.tracks.every((track) => track.readyState === 'ended')")
 
 
